@@ -1,0 +1,163 @@
+package builtins
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"nsh/runtime/container"
+	"nsh/runtime/engine"
+	"nsh/runtime/fault"
+	"nsh/runtime/image"
+	"nsh/runtime/system"
+)
+
+// Engine is what verbs act on: one interface a noun. Containerd implements
+// them, and so does the in-memory engine; plan mode and audit wrap them.
+type Engine struct {
+	Containers container.Service
+	Images     image.Service
+	System     system.Service
+	Close      func() error
+}
+
+// Env is what all calls of one session share. It is made once by the front end
+// and safe to use at once.
+type Env struct {
+	// Program is the name that help and errors use: docker, nerdctl or nsh.
+	Program  string
+	Version  string
+	Settings *engine.Settings
+	// Connect finds or starts the engine. It is called at the first verb that
+	// needs it, and again after it failed.
+	Connect func(ctx context.Context) (*Engine, error)
+	// Interactive is set at a prompt: what a destructive verb may ask.
+	Interactive bool
+
+	mu      sync.Mutex
+	engine  *Engine
+	proxies atomic.Int32
+}
+
+// Proxying tells whether a process in the foreground gets this process's
+// signals: then they are not for nsh itself.
+func (e *Env) Proxying() bool { return e.proxies.Load() > 0 }
+
+// Engine connects when that has not been done.
+func (e *Env) Engine(ctx context.Context) (*Engine, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.engine != nil {
+		return e.engine, nil
+	}
+	eng, err := e.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.engine = eng
+	return eng, nil
+}
+
+// Close lets go of the engine. Containers go on.
+func (e *Env) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.engine == nil || e.engine.Close == nil {
+		return nil
+	}
+	err := e.engine.Close()
+	e.engine = nil
+	return err
+}
+
+// Call is one call of a verb: who calls, and what it reads and writes. It
+// belongs to the goroutine that runs the verb.
+type Call struct {
+	context.Context
+	*Env
+	*Engine
+	Verb *Verb
+
+	// Script is set when Starlark calls: then the verb gives its output as a
+	// value instead of writing it.
+	Script bool
+
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	// TTY is the terminal behind the streams; nil when there is none.
+	TTY TTY
+}
+
+// TTY is a terminal that a process in a container can be given.
+type TTY interface {
+	// Size in columns and rows.
+	Size() (width, height int, err error)
+	// Raw takes the terminal out of line mode until restore is called.
+	Raw() (restore func(), err error)
+	// OnResize calls fn after each change of size until stop is called.
+	OnResize(fn func(width, height int)) (stop func())
+	// IsInput and IsOutput tell which of the streams are the terminal.
+	IsInput() bool
+	IsOutput() bool
+}
+
+// usageError is a mistake in the command line itself: it is printed without
+// naming the engine, and the help is pointed to.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// misuse makes the error for parameters that do not go together.
+func misuse(format string, args ...any) error {
+	return usageError{fault.New(fault.Invalid, format, args...)}
+}
+
+// wrong marks an error of a parser as a mistake in the command line.
+func wrong(err error) error {
+	if err == nil {
+		return nil
+	}
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		err = fault.New(fault.Invalid, "%s", err)
+	}
+	return usageError{err}
+}
+
+// eachLimit bounds how many containers or images one verb works on at once:
+// docker's client uses 50 connections at the most, a machine with two cores
+// gains nothing beyond this.
+const eachLimit = 16
+
+// each does fn for all items, eachLimit at once, and gives the results of those
+// that went well, in the order of the items, and the errors joined. Every item
+// is tried.
+func each[T, R any](ctx context.Context, items []T, fn func(context.Context, T) (R, error)) ([]R, error) {
+	results := make([]R, len(items))
+	errs := make([]error, len(items))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, eachLimit)
+	for i, item := range items {
+		slots <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer func() { <-slots }()
+			if errs[i] = ctx.Err(); errs[i] == nil {
+				results[i], errs[i] = fn(ctx, item)
+			}
+		}()
+	}
+	wg.Wait()
+	var ok []R
+	for i := range items {
+		if errs[i] == nil {
+			ok = append(ok, results[i])
+		}
+	}
+	return ok, errors.Join(errs...)
+}
