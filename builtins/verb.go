@@ -94,6 +94,21 @@ var (
 // Define panics on a malformed definition: that is a bug which the first run of
 // the program shows.
 func Define[P, R any](v Verb, do func(*Call, *P) (R, error), show func(*Call, *P, R) error) *Verb {
+	d := newVerb(v, do, show)
+	registry = append(registry, d)
+	for _, path := range d.Paths {
+		if byPath[path] != nil {
+			panic("builtins: two verbs are called " + path)
+		}
+		byPath[path] = d
+	}
+	for _, name := range d.Script {
+		byScript[name] = d
+	}
+	return d
+}
+
+func newVerb[P, R any](v Verb, do func(*Call, *P) (R, error), show func(*Call, *P, R) error) *Verb {
 	v.params = paramsOf(reflect.TypeFor[P](), v.Paths[0])
 	v.result = reflect.TypeFor[R]()
 	v.make = func() reflect.Value { return reflect.ValueOf(new(P)) }
@@ -103,16 +118,6 @@ func Define[P, R any](v Verb, do func(*Call, *P) (R, error), show func(*Call, *P
 			return nil
 		}
 		return show(c, p.Interface().(*P), r.(R))
-	}
-	registry = append(registry, &v)
-	for _, path := range v.Paths {
-		if byPath[path] != nil {
-			panic("builtins: two verbs are called " + path)
-		}
-		byPath[path] = &v
-	}
-	for _, name := range v.Script {
-		byScript[name] = &v
 	}
 	return &v
 }

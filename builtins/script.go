@@ -1,0 +1,541 @@
+package builtins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"time"
+
+	startime "go.starlark.net/lib/time"
+	"go.starlark.net/starlark"
+
+	"nsh/runtime/fault"
+)
+
+// reserved are the words that Starlark's scanner keeps from being a name, even
+// after a dot. A verb that is called so gets an underscore behind its name, as
+// Python people do it: image.load_, image.import_.
+var reserved = map[string]bool{
+	"and": true, "as": true, "async": true, "await": true, "break": true, "class": true, "continue": true,
+	"def": true, "del": true, "elif": true, "else": true, "except": true, "finally": true, "for": true, "from": true,
+	"global": true, "if": true, "import": true, "in": true, "is": true, "lambda": true, "load": true, "nonlocal": true,
+	"not": true, "or": true, "pass": true, "raise": true, "return": true, "try": true, "while": true, "with": true, "yield": true,
+}
+
+// scriptWord makes a word of a command line a name in a script.
+func scriptWord(word string) string {
+	word = strings.ReplaceAll(word, "-", "_")
+	if reserved[word] {
+		return word + "_"
+	}
+	return word
+}
+
+// Builtin is the verb as a Starlark function. What it does, the order of its
+// arguments and the names of its keywords come from the definition.
+func (v *Verb) Builtin(env *Env) *starlark.Builtin {
+	name := v.scriptName()
+	return starlark.NewBuiltin(name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		return v.script(thread, env, name, args, kwargs)
+	})
+}
+
+// script makes one call from Starlark.
+func (v *Verb) script(thread *starlark.Thread, env *Env, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if v.CommandOnly != "" {
+		return nil, fault.New(fault.Invalid, "%s: only on a command line", name).WithHint("%s", v.CommandOnly)
+	}
+	p := v.make()
+	v.defaults(p)
+	if err := v.unpack(p, name, args, kwargs); err != nil {
+		return nil, err
+	}
+	c := &Call{Context: threadContext(thread), Env: env, Verb: v, Script: true, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard}
+	value, err := v.invoke(c, p)
+	if err != nil {
+		return nil, scriptError(err)
+	}
+	return ToStarlark(env, value)
+}
+
+// threadContext is what a call from Starlark may block on.
+func threadContext(thread *starlark.Thread) context.Context {
+	if ctx, ok := thread.Local("context").(context.Context); ok {
+		return ctx
+	}
+	return context.Background()
+}
+
+// scriptError makes one [fault.Error] of what a verb failed with, so that a
+// script can ask it for its kind: of several failures the kind and the hint are
+// those of the first.
+func scriptError(err error) error {
+	var usage usageError
+	if errors.As(err, &usage) {
+		return usage.err
+	}
+	var status exitStatus
+	if errors.As(err, &status) {
+		return &fault.Error{Kind: fault.Exit, Message: status.Error(), Code: int(status)}
+	}
+	all := flatten(err)
+	if len(all) == 1 {
+		return all[0]
+	}
+	lines := make([]string, len(all))
+	for i, e := range all {
+		lines[i] = e.Error()
+	}
+	first := fault.New(fault.KindOf(all[0]), "%s", strings.Join(lines, "\n"))
+	first.Hint, first.Code = fault.HintOf(all[0]), fault.CodeOf(all[0])
+	return first
+}
+
+// unpack puts the arguments of a call into p. Its errors are worded the same
+// for all verbs.
+func (v *Verb) unpack(p reflect.Value, name string, args starlark.Tuple, kwargs []starlark.Tuple) error {
+	bad := func(format string, a ...any) error {
+		return fault.New(fault.Invalid, "%s: %s", name, fmt.Sprintf(format, a...)).WithHint("%s", v.Signature())
+	}
+	given := map[string]bool{}
+	rest, positional := args, 0
+	for i := range v.params {
+		q := &v.params[i]
+		if q.arg == "" || q.noScript {
+			continue
+		}
+		positional++
+		if len(rest) == 0 {
+			continue
+		}
+		f, n := p.Elem().FieldByIndex(q.index), 1
+		var err error
+		if q.variadic() {
+			n = len(rest)
+			err = setVariadic(f, rest)
+		} else {
+			err = setValue(f, rest[0])
+		}
+		if err != nil {
+			return bad("for parameter %q: %v", q.name(), err)
+		}
+		rest = rest[n:]
+		given[q.name()] = true
+	}
+	if len(rest) > 0 {
+		return bad("got %s, want at most %d: the others have a name, as in %s", plural(len(args)), positional, v.example())
+	}
+	for _, kv := range kwargs {
+		key := string(kv[0].(starlark.String))
+		q := v.keyword(key)
+		switch {
+		case q == nil:
+			if near := closest(key, v.keywords()); near != "" {
+				return bad("unexpected keyword %q (did you mean %q?)", key, near)
+			}
+			return bad("unexpected keyword %q", key)
+		case q.noScript:
+			return bad("keyword %q is for command lines only", key)
+		case given[q.name()]:
+			return bad("got multiple values for parameter %q", key)
+		case kv[1] == starlark.None:
+			continue // as if it had not been given
+		}
+		given[q.name()] = true
+		f := p.Elem().FieldByIndex(q.index)
+		var err error
+		if q.variadic() {
+			err = setVariadic(f, starlark.Tuple{kv[1]})
+		} else {
+			err = setValue(f, kv[1])
+		}
+		if err != nil {
+			return bad("for parameter %q: %v", key, err)
+		}
+	}
+	for i := range v.params {
+		if q := &v.params[i]; q.arg != "" && !q.optional && !q.noScript && !given[q.name()] {
+			return bad("missing argument %q", q.name())
+		}
+	}
+	return nil
+}
+
+// keyword finds a parameter by its name in a script, or by one of its aliases.
+func (v *Verb) keyword(name string) *param {
+	for i := range v.params {
+		q := &v.params[i]
+		if q.name() == name {
+			return q
+		}
+		for _, a := range q.alias {
+			if strings.ReplaceAll(a, "-", "_") == name {
+				return q
+			}
+		}
+	}
+	return nil
+}
+
+// keywords are the names that a script may use, as a suggestion and in help.
+func (v *Verb) keywords() []string {
+	var out []string
+	for i := range v.params {
+		if q := &v.params[i]; !q.noScript && !q.notBuilt() {
+			out = append(out, q.name())
+		}
+	}
+	return out
+}
+
+// example shows one keyword of the verb in use.
+func (v *Verb) example() string {
+	for i := range v.params {
+		q := &v.params[i]
+		if q.flag == "" || q.noScript || q.notBuilt() {
+			continue
+		}
+		switch q.typ.Kind() {
+		case reflect.Bool:
+			return q.name() + " = True"
+		case reflect.String:
+			return q.name() + ` = "…"`
+		}
+	}
+	return "name = value"
+}
+
+// Signature is how a script calls the verb: "stop(container, …, *, signal=, time=)".
+func (v *Verb) Signature() string {
+	var parts, named []string
+	for i := range v.params {
+		q := &v.params[i]
+		switch {
+		case q.noScript || q.notBuilt():
+		case q.variadic():
+			parts = append(parts, "*"+q.name())
+		case q.arg != "" && q.optional:
+			parts = append(parts, q.name()+"=None")
+		case q.arg != "":
+			parts = append(parts, q.name())
+		case q.def != "" && q.typ.Kind() == reflect.String:
+			named = append(named, fmt.Sprintf("%s=%q", q.name(), q.def))
+		case q.def != "" && q.typ.Kind() != reflect.Slice:
+			named = append(named, q.name()+"="+pythonWord(q.def))
+		case q.typ.Kind() == reflect.Bool:
+			named = append(named, q.name()+"=False")
+		case q.typ.Kind() == reflect.Slice:
+			named = append(named, q.name()+"=[]")
+		default:
+			named = append(named, q.name()+"=None")
+		}
+	}
+	return v.scriptName() + "(" + strings.Join(append(parts, named...), ", ") + ")"
+}
+
+func pythonWord(def string) string {
+	switch def {
+	case "true":
+		return "True"
+	case "false":
+		return "False"
+	}
+	return def
+}
+
+// ScriptHelp is what help(run) and run? print: the call, what it does, and a line a
+// parameter.
+func (v *Verb) ScriptHelp() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n%s\n", v.Signature(), v.Short)
+	if v.CommandOnly != "" {
+		fmt.Fprintf(&b, "\nOnly on a command line: %s\n", v.CommandOnly)
+	}
+	w, n := 0, 0
+	for _, k := range v.keywords() {
+		w = max(w, len(k))
+	}
+	for i := range v.params {
+		q := &v.params[i]
+		if q.noScript || q.notBuilt() || q.doc == "" {
+			continue
+		}
+		if n++; n == 1 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "  %-*s  %s\n", w, q.name(), strings.ReplaceAll(q.doc, "\n", "\n"+strings.Repeat(" ", w+4)))
+	}
+	return b.String()
+}
+
+// ScriptVerb finds the verb behind the name of a Starlark function: "run",
+// "containers", "image.load_".
+func ScriptVerb(name string) *Verb {
+	if v := byScript[name]; v != nil {
+		return v
+	}
+	for _, v := range registry {
+		for _, p := range v.Paths {
+			group, word, ok := strings.Cut(p, " ")
+			if !ok && p == name || ok && group+"."+scriptWord(word) == name {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// wants is the error for a value of the wrong type.
+func wants(got starlark.Value, want string) error {
+	return fmt.Errorf("got %s, want %s", got.Type(), want)
+}
+
+// setVariadic sets a positional parameter that takes what is left: several
+// arguments, or all of them as one list.
+func setVariadic(f reflect.Value, args starlark.Tuple) error {
+	items := []starlark.Value(args)
+	if len(args) == 1 {
+		if list, ok := args[0].(starlark.Iterable); ok && !isDict(args[0]) {
+			items = collect(list)
+		}
+	}
+	out := reflect.MakeSlice(f.Type(), len(items), len(items))
+	for i, item := range items {
+		if err := setItem(out.Index(i), item); err != nil {
+			return err
+		}
+	}
+	f.Set(out)
+	return nil
+}
+
+func isDict(v starlark.Value) bool {
+	_, ok := v.(starlark.IterableMapping)
+	return ok
+}
+
+func collect(list starlark.Iterable) []starlark.Value {
+	var out []starlark.Value
+	it := list.Iterate()
+	defer it.Done()
+	for x := starlark.Value(nil); it.Next(&x); {
+		out = append(out, x)
+	}
+	return out
+}
+
+// setItem sets an element of a list. Among words a number can only be meant as
+// its text: publish=[8080], run("alpine", "sleep", 5).
+func setItem(f reflect.Value, v starlark.Value) error {
+	if n, ok := v.(starlark.Int); ok && f.Type() == reflect.TypeFor[string]() {
+		f.SetString(n.String())
+		return nil
+	}
+	return setValue(f, v)
+}
+
+// setValue sets one field from a Starlark value. It tells only what is wrong
+// with the value: the caller knows which parameter it is.
+func setValue(f reflect.Value, v starlark.Value) error {
+	if u, ok := f.Addr().Interface().(starlark.Unpacker); ok {
+		return u.Unpack(v)
+	}
+	switch f.Kind() {
+	case reflect.Pointer:
+		x := reflect.New(f.Type().Elem())
+		if err := setValue(x.Elem(), v); err != nil {
+			return err
+		}
+		f.Set(x)
+	case reflect.String:
+		s, ok := starlark.AsString(v)
+		if !ok {
+			return wants(v, "string")
+		}
+		f.SetString(s)
+	case reflect.Bool:
+		b, ok := v.(starlark.Bool)
+		if !ok {
+			return wants(v, "bool")
+		}
+		f.SetBool(bool(b))
+	case reflect.Int, reflect.Int64:
+		n, ok := v.(starlark.Int)
+		if !ok {
+			return wants(v, "int")
+		}
+		i, ok := n.Int64()
+		if !ok || f.OverflowInt(i) {
+			return fmt.Errorf("%s is out of range", n)
+		}
+		f.SetInt(i)
+	case reflect.Uint16, reflect.Uint64:
+		n, ok := v.(starlark.Int)
+		if !ok {
+			return wants(v, "int")
+		}
+		i, ok := n.Uint64()
+		if !ok || f.OverflowUint(i) {
+			return fmt.Errorf("%s is out of range", n)
+		}
+		f.SetUint(i)
+	case reflect.Float64:
+		x, ok := starlark.AsFloat(v)
+		if !ok {
+			return wants(v, "float")
+		}
+		f.SetFloat(x)
+	case reflect.Slice:
+		return setList(f, v)
+	default:
+		panic("builtins: a parameter cannot be a " + f.Type().String())
+	}
+	return nil
+}
+
+// setList sets a repeated flag. A single string does for a list of one.
+func setList(f reflect.Value, v starlark.Value) error {
+	list, ok := v.(starlark.Iterable)
+	if s, isString := starlark.AsString(v); isString {
+		list, ok = starlark.Tuple{starlark.String(s)}, true
+	}
+	if !ok || isDict(v) {
+		return wants(v, "list")
+	}
+	items := collect(list)
+	out := reflect.MakeSlice(f.Type(), len(items), len(items))
+	for i, item := range items {
+		if err := setItem(out.Index(i), item); err != nil {
+			return fmt.Errorf("at index %d: %w", i, err)
+		}
+	}
+	f.Set(out)
+	return nil
+}
+
+// Unpack takes a name, an ID or a Container.
+func (r *ContainerRef) Unpack(v starlark.Value) error {
+	switch v := v.(type) {
+	case *Container:
+		*r = ContainerRef(v.value.ID)
+	case starlark.String:
+		*r = ContainerRef(v)
+	default:
+		return wants(v, "container, or its name or ID")
+	}
+	return nil
+}
+
+// Unpack takes a name, an ID or an Image.
+func (r *ImageRef) Unpack(v starlark.Value) error {
+	switch v := v.(type) {
+	case *Image:
+		*r = ImageRef(v.ref())
+	case starlark.String:
+		*r = ImageRef(v)
+	default:
+		return wants(v, "image, or its name or ID")
+	}
+	return nil
+}
+
+// Unpack takes a name, an ID, or any value that has one.
+func (r *ObjectRef) Unpack(v starlark.Value) error {
+	var c ContainerRef
+	var i ImageRef
+	switch {
+	case c.Unpack(v) == nil:
+		*r = ObjectRef(c)
+	case i.Unpack(v) == nil:
+		*r = ObjectRef(i)
+	default:
+		return wants(v, "container or image, or its name or ID")
+	}
+	return nil
+}
+
+// Unpack takes a dict, a list of "k=v", or one such string.
+func (kv *KeyValues) Unpack(v starlark.Value) error {
+	d, ok := v.(starlark.IterableMapping)
+	if !ok {
+		var list []string
+		if _, isList := v.(starlark.Iterable); !isList {
+			if _, isString := v.(starlark.String); !isString {
+				return wants(v, "dict or list")
+			}
+		}
+		if err := setList(reflect.ValueOf(&list).Elem(), v); err != nil {
+			return err
+		}
+		*kv = list
+		return nil
+	}
+	out := KeyValues{}
+	for _, item := range d.Items() {
+		k, ok := starlark.AsString(item[0])
+		if !ok {
+			return fmt.Errorf("in a key: %w", wants(item[0], "string"))
+		}
+		switch x := item[1].(type) {
+		case starlark.String:
+			out = append(out, k+"="+string(x))
+		case starlark.Int:
+			out = append(out, k+"="+x.String())
+		default:
+			return fmt.Errorf("for key %q: %w", k, wants(x, "string"))
+		}
+	}
+	*kv = out
+	return nil
+}
+
+// Unpack takes a number of bytes or a size like "64m".
+func (b *Bytes) Unpack(v starlark.Value) error {
+	switch v := v.(type) {
+	case starlark.Int:
+		n, ok := v.Int64()
+		if !ok {
+			return fmt.Errorf("%s is out of range", v)
+		}
+		*b = Bytes(n)
+	case starlark.String:
+		n, err := parseBytes(string(v))
+		if err != nil {
+			return err
+		}
+		*b = Bytes(n)
+	default:
+		return wants(v, `int, or a size like "64m"`)
+	}
+	return nil
+}
+
+// Unpack takes a number of seconds, a time like "1m30s", or a duration of the
+// time module.
+func (d *Duration) Unpack(v starlark.Value) error {
+	switch v := v.(type) {
+	case starlark.Int, starlark.Float:
+		seconds, _ := starlark.AsFloat(v)
+		*d = Duration(seconds * float64(time.Second))
+	case starlark.String:
+		x, err := time.ParseDuration(string(v))
+		if err != nil {
+			return fmt.Errorf("invalid duration: '%s'", string(v))
+		}
+		*d = Duration(x)
+	case startime.Duration:
+		*d = Duration(v)
+	default:
+		return wants(v, `seconds, or a duration like "1m30s"`)
+	}
+	return nil
+}
+
+// Unpack notes that the parameter was given. False asks for nothing.
+func (n *NotBuilt) Unpack(v starlark.Value) error {
+	n.given = v != starlark.False
+	return nil
+}
