@@ -79,7 +79,8 @@ type Blob struct {
 // uncompressed layers, which unpacking checks.
 func ReadArchive(ctx context.Context, r io.Reader, opts LoadOptions, put func(ctx context.Context, b Blob, r io.Reader) error) (Archive, error) {
 	rd := &archiveReader{
-		ctx: ctx, put: put, limit: ExpansionFloor, explicit: len(opts.Platforms) > 0,
+		ctx: ctx, put: put, limit: ExpansionFloor,
+		explicit: len(opts.Platforms) > 0, single: !opts.AllPlatforms && len(opts.Platforms) < 2,
 		blobs: map[string]stored{}, links: map[string]string{}, documents: map[digest.Digest][]byte{},
 	}
 	a, err := rd.read(r, opts)
@@ -121,6 +122,7 @@ type archiveReader struct {
 	limit int64 // ExpansionFloor, less in tests
 
 	explicit bool // platforms were asked for by name
+	single   bool // one platform is wanted: the best that matches
 
 	blobs     map[string]stored // by name in the archive
 	links     map[string]string
@@ -623,27 +625,40 @@ func (a *archiveReader) manifests(target ocispec.Descriptor, want platforms.Matc
 			has = append(has, name)
 			continue
 		}
-		if _, err := a.checkManifest(desc); err != nil {
-			return nil, fault.Wrap(err, "platform", name)
-		}
 		desc.Platform = p
 		found = append(found, desc)
 	}
 	if len(found) == 0 {
 		return nil, notForPlatform(target, has)
 	}
-	if want != nil {
-		slices.SortStableFunc(found, func(x, y ocispec.Descriptor) int {
-			switch {
-			case want.Less(*x.Platform, *y.Platform):
-				return -1
-			case want.Less(*y.Platform, *x.Platform):
-				return 1
-			}
-			return 0
-		})
+	SortManifests(found, want)
+	if a.single {
+		found = found[:1]
+	}
+	for _, desc := range found {
+		if _, err := a.checkManifest(desc); err != nil {
+			return nil, fault.Wrap(err, "platform", platforms.Format(platforms.Normalize(*desc.Platform)))
+		}
 	}
 	return found, nil
+}
+
+// SortManifests puts the manifests that a matcher prefers first: a processor of
+// 64 bits also runs images for 32. All have a platform; a nil matcher keeps
+// the order.
+func SortManifests(all []ocispec.Descriptor, want platforms.MatchComparer) {
+	if want == nil {
+		return
+	}
+	slices.SortStableFunc(all, func(x, y ocispec.Descriptor) int {
+		switch {
+		case want.Less(*x.Platform, *y.Platform):
+			return -1
+		case want.Less(*y.Platform, *x.Platform):
+			return 1
+		}
+		return 0
+	})
 }
 
 func notForPlatform(target ocispec.Descriptor, has []string) error {

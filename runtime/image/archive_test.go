@@ -58,6 +58,8 @@ func TestReadArchive(t *testing.T) {
 		{"another platform alone", imagetest.Tar(imagetest.OCI(arm)...), image.LoadOptions{}, "docker.io/library/arm:1 =linux/arm64"},
 		{"an index, host's", imagetest.Tar(imagetest.OCIIndex("multi:1", 1, one, arm)...), image.LoadOptions{},
 			"docker.io/library/multi:1 =linux/amd64"},
+		{"an index, the second best missing", imagetest.Tar(imagetest.OCIIndex("multi:1", 1, one, imagetest.Small("386", "old"))...),
+			image.LoadOptions{}, "docker.io/library/multi:1 =linux/amd64"},
 		{"an index, all", imagetest.Tar(imagetest.OCIIndex("multi:1", 2, one, arm)...), image.LoadOptions{AllPlatforms: true},
 			"docker.io/library/multi:1 =linux/amd64 linux/arm64"},
 		{"an index, one", imagetest.Tar(imagetest.OCIIndex("multi:1", 2, one, arm)...), image.LoadOptions{Platforms: []string{"linux/arm64"}},
