@@ -74,6 +74,7 @@ type Image struct {
 	Layers   [][]byte // tars
 	Compress bool     // store the layers with gzip
 	Cmd      []string
+	DiffIDs  []string // what the config says, where that is not the truth
 }
 
 // Small gives an image of one file for a platform.
@@ -98,8 +99,17 @@ func (i Image) Config() []byte {
 	for _, l := range i.Layers {
 		c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, digest.FromBytes(l))
 	}
+	if i.DiffIDs != nil {
+		c.RootFS.DiffIDs = nil
+		for _, id := range i.DiffIDs {
+			c.RootFS.DiffIDs = append(c.RootFS.DiffIDs, digest.Digest(id))
+		}
+	}
 	return document(c)
 }
+
+// Digest of a blob.
+func Digest(data []byte) string { return digest.FromBytes(data).String() }
 
 func document(v any) []byte {
 	data, err := json.Marshal(v)
