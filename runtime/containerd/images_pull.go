@@ -418,6 +418,8 @@ func (m *Images) pullError(ctx context.Context, err error, name string) error {
 	case errdefs.IsNotFound(err), errors.As(err, &status) && status.StatusCode == http.StatusNotFound:
 		return fault.New(fault.NotFound, "manifest for %s not found: manifest unknown: manifest unknown", short).
 			WithHint("look at the name and the tag: %s does not have it", host)
+	case errdefs.IsFailedPrecondition(err):
+		return unavailable(err, short).WithHint("%s, or a proxy before it, has sent other bytes than it had promised", host)
 	case errors.As(err, &netErr):
 		return unavailable(err, short).WithHint("%s", unreachable(host))
 	}
