@@ -200,16 +200,23 @@ func (m *Images) Get(ctx context.Context, ref string) (image.Image, error) {
 }
 
 func (m *Images) describe(ctx context.Context, rec images.Image) (image.Image, error) {
-	f, err := m.reader(m.sizeOf).facts(ctx, rec.Target, platforms.Default(), false)
-	if err != nil {
-		return image.Image{}, err
-	}
-	users, err := m.users(ctx)
-	if err != nil {
-		return image.Image{}, err
-	}
-	same, err := m.sameTarget(ctx, rec.Target.Digest)
-	if err != nil {
+	var f facts
+	var users []user
+	var same []images.Image
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		f, err = m.reader(m.sizeOf).facts(gctx, rec.Target, platforms.Default(), false)
+		return err
+	})
+	g.Go(func() (err error) {
+		users, err = m.users(gctx)
+		return err
+	})
+	g.Go(func() (err error) {
+		same, err = m.sameTarget(gctx, rec.Target.Digest)
+		return err
+	})
+	if err := g.Wait(); err != nil {
 		return image.Image{}, err
 	}
 	used := slices.ContainsFunc(users, func(u user) bool {
@@ -308,14 +315,54 @@ type blobReader struct {
 	sn     snapshots.Snapshotter
 
 	mu    sync.Mutex
-	usage map[digest.Digest]int64
+	sizes map[digest.Digest]int64 // of blobs; -1 for one that is not here
+	usage map[digest.Digest]int64 // of snapshots; -1 for one that is not here
 }
 
 func (m *Images) reader(sizeOf func(context.Context, digest.Digest) (int64, error)) *blobReader {
 	return &blobReader{
 		api: contentapi.NewContentClient(m.c.Conn().(grpc.ClientConnInterface)), sizeOf: sizeOf,
-		sn: m.c.SnapshotService(m.s.Snapshotter), usage: map[digest.Digest]int64{},
+		sn: m.c.SnapshotService(m.s.Snapshotter), usage: map[digest.Digest]int64{}, sizes: map[digest.Digest]int64{},
 	}
+}
+
+// size is sizeOf, asked once a blob.
+func (r *blobReader) size(ctx context.Context, d digest.Digest) (int64, error) {
+	r.mu.Lock()
+	size, known := r.sizes[d]
+	r.mu.Unlock()
+	if !known {
+		var err error
+		size, err = r.sizeOf(ctx, d)
+		if errdefs.IsNotFound(err) {
+			size, err = -1, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		r.mu.Lock()
+		r.sizes[d] = size
+		r.mu.Unlock()
+	}
+	if size < 0 {
+		return 0, fmt.Errorf("content %s: %w", d, errdefs.ErrNotFound)
+	}
+	return size, nil
+}
+
+// warm asks for the sizes of several blobs at once.
+func (r *blobReader) warm(ctx context.Context, all []ocispec.Descriptor) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(concurrentReads)
+	for _, desc := range all {
+		g.Go(func() error {
+			if _, err := r.size(ctx, desc.Digest); !errdefs.IsNotFound(err) {
+				return err
+			}
+			return nil
+		})
+	}
+	return g.Wait()
 }
 
 func (m *Images) sizeOf(ctx context.Context, d digest.Digest) (int64, error) {
@@ -325,7 +372,7 @@ func (m *Images) sizeOf(ctx context.Context, d digest.Digest) (int64, error) {
 
 // read gives a document in one call; the content store's reader needs two.
 func (r *blobReader) read(ctx context.Context, d digest.Digest) ([]byte, error) {
-	size, err := r.sizeOf(ctx, d)
+	size, err := r.size(ctx, d)
 	if err != nil {
 		return nil, err
 	}
@@ -358,7 +405,7 @@ func (r *blobReader) facts(ctx context.Context, target ocispec.Descriptor, want 
 	var f facts
 	counted := map[digest.Digest]bool{}
 	count := func(d digest.Digest) (bool, error) {
-		size, err := r.sizeOf(ctx, d)
+		size, err := r.size(ctx, d)
 		if errdefs.IsNotFound(err) {
 			return false, nil
 		}
@@ -449,6 +496,9 @@ func (r *blobReader) facts(ctx context.Context, target ocispec.Descriptor, want 
 		} else {
 			c.missing = "config " + c.manifest.Config.Digest.String()
 		}
+		if err := r.warm(ctx, c.manifest.Layers); err != nil {
+			return f, err
+		}
 		for _, l := range c.manifest.Layers {
 			here, err := count(l.Digest)
 			if err != nil {
@@ -501,25 +551,39 @@ func missingOf(p ocispec.Platform, what string) string {
 // unpacked gives the size of the snapshots of an image, 0 when it has not been
 // unpacked.
 func (r *blobReader) unpacked(ctx context.Context, diffIDs []digest.Digest) (int64, error) {
-	var sum int64
 	chain := identity.ChainIDs(slices.Clone(diffIDs))
-	// The uppermost first: without it the image is not unpacked.
-	for _, id := range slices.Backward(chain) {
-		r.mu.Lock()
-		size, known := r.usage[id]
-		r.mu.Unlock()
-		if !known {
-			u, err := r.sn.Usage(ctx, id.String())
-			if errdefs.IsNotFound(err) {
-				return 0, nil
-			}
-			if err != nil {
-				return 0, err
-			}
-			size = u.Size
+	sizes := make([]int64, len(chain))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(concurrentReads)
+	for i, id := range chain {
+		g.Go(func() error {
 			r.mu.Lock()
-			r.usage[id] = size
+			size, known := r.usage[id]
 			r.mu.Unlock()
+			if !known {
+				u, err := r.sn.Usage(ctx, id.String())
+				if errdefs.IsNotFound(err) {
+					u.Size, err = -1, nil
+				}
+				if err != nil {
+					return err
+				}
+				size = u.Size
+				r.mu.Lock()
+				r.usage[id] = size
+				r.mu.Unlock()
+			}
+			sizes[i] = size
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return 0, err
+	}
+	var sum int64
+	for _, size := range sizes {
+		if size < 0 {
+			return 0, nil
 		}
 		sum += size
 	}

@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
@@ -96,18 +95,5 @@ func TestAssembleWhileFileChanges(t *testing.T) {
 	}
 	if left := e.Left(t, ns); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
-	}
-}
-
-func BenchmarkAssembleAgain(b *testing.B) {
-	m, _, _ := imagesFor(b)
-	recipe := image.Recipe{Name: "bench", Created: time.Unix(1, 0), Files: []image.File{{Path: "/f", Content: make([]byte, 5<<20)}}}
-	if _, err := m.Assemble(b.Context(), recipe); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if _, err := m.Assemble(b.Context(), recipe); err != nil {
-			b.Fatal(err)
-		}
 	}
 }

@@ -1,12 +1,17 @@
 package containerd
 
 import (
+	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/opencontainers/go-digest"
 
 	"nsh/runtime/fault"
@@ -139,5 +144,50 @@ func TestRemoveAfterNameMoved(t *testing.T) {
 	want := `conflict: unable to remove repository reference "kept:1" (must force) - container c1 is using its referenced image ` + image.ShortID(got[0].ID)
 	if errText(err) != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// What a running container was made from cannot go: by name it stays without
+// one, by ID nothing happens.
+func TestRemoveRunning(t *testing.T) {
+	t.Parallel()
+	m, e, ns := imagesFor(t)
+	// Any static program will do: the task is created, which counts.
+	img, err := m.Assemble(t.Context(), image.Recipe{Name: "x:1", Files: []image.File{{Path: "/prog", Source: filepath.Join(e.Libexec, "cni", "host-local")}},
+		Config: image.Config{Entrypoint: []string{"/prog"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := m.c.GetImage(t.Context(), img.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	con, err := m.c.NewContainer(t.Context(), "c1", client.WithImage(stored), client.WithSnapshotter("overlayfs"), client.WithNewSnapshot("c1", stored),
+		client.WithRuntime("io.containerd.runc.v2", nil), client.WithNewSpec(oci.WithImageConfig(stored)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, err := con.NewTask(t.Context(), cio.NullIO)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = task.Delete(context.WithoutCancel(t.Context()), client.WithProcessKill) }()
+
+	short := image.ShortID(img.ID)
+	for _, force := range []bool{false, true} {
+		_, err = m.Remove(t.Context(), short, image.RemoveOptions{Force: force})
+		want := "conflict: unable to delete " + short + " (cannot be forced) - image is being used by running container c1"
+		if errText(err) != want || !fault.Is(err, fault.Conflict) {
+			t.Errorf("by ID, force %v: got %v", force, err)
+		}
+	}
+	removed, err := m.Remove(t.Context(), "x:1", image.RemoveOptions{Force: true})
+	if err != nil || lines(removed) != "Untagged: x:1" {
+		t.Errorf("by name, forced: %q, %v", lines(removed), err)
+	}
+	leftIs(t, e, ns, "container c1", "image overlayfs@"+img.ID)
+	all, err := m.List(t.Context())
+	if err != nil || len(all) != 1 || !all[0].InUse || !image.IsDangling(all[0].Name) {
+		t.Errorf("%+v, %v", all, err)
 	}
 }

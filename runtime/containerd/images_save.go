@@ -176,7 +176,7 @@ func (m *Images) complete(ctx context.Context, r *blobReader, desc ocispec.Descr
 		if images.IsNonDistributable(l.MediaType) {
 			continue
 		}
-		if _, err := r.sizeOf(ctx, l.Digest); errdefs.IsNotFound(err) {
+		if _, err := r.size(ctx, l.Digest); errdefs.IsNotFound(err) {
 			return p, "layer " + l.Digest.String(), nil
 		} else if err != nil {
 			return p, "", err

@@ -368,7 +368,7 @@ func (e *Engine) Namespace(t testing.TB) string {
 	// containerd allows 76 characters.
 	ns := fmt.Sprintf("t%d-%.40s", serial.Add(1), word)
 	ns = strings.TrimSuffix(ns, "-")
-	t.Cleanup(func() { e.clear(ns) })
+	t.Cleanup(func() { e.Clear(ns) })
 	return ns
 }
 
@@ -384,8 +384,9 @@ func (e *Engine) Client(t testing.TB, ns string) *client.Client {
 	return c
 }
 
-// clear is best effort: what it leaves goes with the engine's directory.
-func (e *Engine) clear(ns string) {
+// Clear removes all that a namespace holds, as is done at the end of a test. It
+// is best effort: what it leaves goes with the engine's directory.
+func (e *Engine) Clear(ns string) {
 	c, err := client.New(e.Address, client.WithDefaultNamespace(ns), client.WithTimeout(time.Second))
 	if err != nil {
 		return
