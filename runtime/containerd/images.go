@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
@@ -660,8 +661,17 @@ func notComplete(name, missing string) error {
 // worded already, often as docker does, stays as it is.
 func imageError(err error, op, subject string) error {
 	var worded *fault.Error
-	if errors.As(err, &worded) {
+	switch {
+	case err == nil:
+		return nil
+	case isDiskFull(err):
+		return &fault.Error{Kind: fault.Unavailable, Op: op, Subject: subject, Cause: err,
+			Hint: "the disk of the engine is full: `image prune` removes images that have no name"}
+	case errors.As(err, &worded):
 		return worded
 	}
 	return fault.Wrap(err, op, subject)
 }
+
+// isDiskFull looks at the words, since the engine's errors have no number.
+func isDiskFull(err error) bool { return strings.Contains(err.Error(), syscall.ENOSPC.Error()) }

@@ -397,6 +397,8 @@ func (m *Images) pullError(ctx context.Context, err error, name string) error {
 	switch {
 	case ctx.Err() != nil:
 		return fault.Wrap(context.Cause(ctx), "pull", short)
+	case isDiskFull(err):
+		return imageError(err, "pull", short)
 	case errors.As(err, &worded):
 		return fault.Wrap(worded, "pull", short)
 	case errIsDenied(err, &status):

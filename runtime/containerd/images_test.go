@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"nsh/runtime/engine"
 	"nsh/runtime/enginetest"
@@ -355,6 +360,60 @@ func sorted(all []string) []string {
 	all = slices.Clone(all)
 	slices.Sort(all)
 	return all
+}
+
+// Others read what is saved: here the library that crane, kaniko and ko use.
+func TestSaveForOthers(t *testing.T) {
+	t.Parallel()
+	m, _, _ := imagesFor(t)
+	one := imagetest.Small("amd64", "one", "one:1")
+	one.Compress = true
+	load(t, m, imagetest.OCI(one, imagetest.Small("amd64", "two", "two:2")), image.LoadOptions{})
+	file := filepath.Join(t.TempDir(), "a.tar")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Save(t.Context(), f, []string{"one:1", "two:2"}, image.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	for _, ref := range []string{"one:1", "two:2"} {
+		tag, err := name.NewTag(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := tarball.ImageFromPath(file, &tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate.Image(img); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A disk that is full is told as that, and nothing is left on it.
+func TestLoadDiskFull(t *testing.T) {
+	small := t.TempDir()
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=24m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(small, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Setenv("TMPDIR", small)
+	e := enginetest.New(t)
+	m := NewImages(e.Client(t, "x"), engine.Settings{Snapshotter: "overlayfs"})
+	_, err := m.Load(t.Context(), bytes.NewReader(archive50MB(false)), image.LoadOptions{})
+	if !fault.Is(err, fault.Unavailable) || !strings.HasPrefix(fault.HintOf(err), "the disk of the engine is full") {
+		t.Errorf("got %v (%s, hint %q)", err, fault.KindOf(err), fault.HintOf(err))
+	}
+	if left := e.Left(t, "x"); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
 }
 
 func TestTag(t *testing.T) {
