@@ -16,7 +16,6 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/errdefs"
@@ -82,27 +81,6 @@ var silent = func() *log.Entry {
 	l.SetOutput(io.Discard)
 	return logrus.NewEntry(l)
 }()
-
-// hold takes a lease, under which what is written is not collected. done ends
-// it, after a failure so that what was written is collected at once; it works
-// when ctx has ended, too.
-func (m *Images) hold(ctx context.Context) (_ context.Context, done func(failed bool), err error) {
-	ls := m.c.LeasesService()
-	// The expiry is for an nsh that is killed.
-	l, err := ls.Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour), leases.WithLabel("nsh/lease", "image"))
-	if err != nil {
-		return nil, nil, err
-	}
-	return leases.WithLease(ctx, l.ID), func(failed bool) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		var opts []leases.DeleteOpt
-		if failed {
-			opts = append(opts, leases.SynchronousDelete)
-		}
-		_ = ls.Delete(ctx, l, opts...)
-	}, nil
-}
 
 // List implements [image.Service].
 func (m *Images) List(ctx context.Context) ([]image.Image, error) {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
@@ -32,17 +31,14 @@ func (m *Images) save(ctx context.Context, w io.Writer, refs []string, opts imag
 	if err != nil {
 		return err
 	}
-	ls := m.c.LeasesService()
 	// Under the lease, an image that is removed meanwhile is still saved whole.
-	l, err := ls.Create(ctx, leases.WithRandomID(), leases.WithExpiration(24*time.Hour), leases.WithLabel("nsh/lease", "image"))
+	hctx, done, err := m.hold(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-		defer cancel()
-		_ = ls.Delete(ctx, l)
-	}()
+	defer done(false)
+	id, _ := leases.FromContext(hctx)
+	lease := leases.Lease{ID: id}
 
 	store := m.c.ContentStore()
 	export := []archive.ExportOpt{archive.WithSkipMissing(store), archive.WithSkipNonDistributableBlobs()}
@@ -53,7 +49,7 @@ func (m *Images) save(ctx context.Context, w io.Writer, refs []string, opts imag
 			return err
 		}
 		rec := recs[0]
-		if err := ls.AddResource(ctx, l, leases.Resource{ID: rec.Target.Digest.String(), Type: "content"}); err != nil {
+		if err := m.c.LeasesService().AddResource(ctx, lease, leases.Resource{ID: rec.Target.Digest.String(), Type: "content"}); err != nil {
 			return err
 		}
 		picked, err := m.pick(ctx, rec, ref, want, opts)
