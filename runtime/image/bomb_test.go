@@ -18,7 +18,7 @@ import (
 func TestBombs(t *testing.T) {
 	t.Parallel()
 	const limit = 1 << 20
-	zeros := gzipZeros(300 << 20)
+	zeros := gzipZeros(32 << 20)
 	layer := imagetest.Image{Names: []string{"bomb:1"}, Layers: [][]byte{zeros}}
 	layer.Platform.OS, layer.Platform.Architecture = "linux", "amd64"
 	var after bytes.Buffer
