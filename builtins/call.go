@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/spf13/pflag"
+
 	"nsh/runtime/container"
 	"nsh/runtime/engine"
 	"nsh/runtime/fault"
@@ -30,6 +32,8 @@ type Env struct {
 	Program  string
 	Version  string
 	Settings *engine.Settings
+	// Globals adds the flags that go with every command in their long form.
+	Globals func(*pflag.FlagSet)
 	// Connect finds or starts the engine. It is called at the first verb that
 	// needs it, and again after it failed.
 	Connect func(ctx context.Context) (*Engine, error)
@@ -79,6 +83,7 @@ type Call struct {
 	*Env
 	*Engine
 	Verb *Verb
+	Path string // as the verb was called on a command line
 
 	// Script is set when Starlark calls: then the verb gives its output as a
 	// value instead of writing it.
@@ -159,5 +164,19 @@ func each[T, R any](ctx context.Context, items []T, fn func(context.Context, T) 
 			ok = append(ok, results[i])
 		}
 	}
-	return ok, errors.Join(errs...)
+	return ok, joinErrors(errs)
+}
+
+// joinErrors is nil for no error, and the error itself for one.
+func joinErrors(errs []error) error {
+	var some []error
+	for _, err := range errs {
+		if err != nil {
+			some = append(some, err)
+		}
+	}
+	if len(some) == 1 {
+		return some[0]
+	}
+	return errors.Join(some...)
 }

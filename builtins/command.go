@@ -24,7 +24,7 @@ func Run(ctx context.Context, env *Env, io Stdio, words []string) int {
 	if v == nil {
 		return unknownCommand(env, io, words)
 	}
-	return v.Command(ctx, env, io, words[n:])
+	return v.command(ctx, env, io, v.path(words[:n]), words[n:])
 }
 
 // Stdio is what a command reads and writes.
@@ -62,41 +62,65 @@ func hint(w io.Writer, word string) {
 	}
 }
 
+// path is the name that messages call the verb by when it was called by words:
+// that of its group where they name one, and there the first.
+func (v *Verb) path(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	for _, p := range v.Paths {
+		if strings.HasPrefix(p, words[0]+" ") {
+			return p
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 // Command runs the verb with the words that follow its name.
 func (v *Verb) Command(ctx context.Context, env *Env, stdio Stdio, args []string) int {
+	return v.command(ctx, env, stdio, v.Paths[0], args)
+}
+
+// command runs the verb as it was called: path is the one that messages name.
+func (v *Verb) command(ctx context.Context, env *Env, stdio Stdio, path string, args []string) int {
 	p := v.make()
 	v.defaults(p)
 	flags := v.flags(p)
 	flags.SetInterspersed(!v.FlagsFirst)
-	help := flags.Bool("help", false, "Print usage")
-	flags.Lookup("help").Hidden = true
+	help := flags.Lookup("help")
 	var h *bool
 	if flags.ShorthandLookup("h") == nil && !v.NoShorthandHelp {
 		h = flags.BoolP("help-short", "h", false, "")
 		flags.Lookup("help-short").Hidden = true
 	}
+	if env.Globals != nil {
+		env.Globals(flags)
+	}
 	if err := flags.Parse(args); err != nil {
-		fmt.Fprintf(stdio.Err, "%s\n\nUsage:  %s\n\nRun '%s --help' for more information\n", err, v.usage(env), v.fullName(env))
+		fmt.Fprintf(stdio.Err, "%s\n\nUsage:  %s\n\nRun '%s --help' for more information\n", err, v.usage(env, path), fullName(env, path))
 		return 125
 	}
-	if *help || h != nil && *h {
-		fmt.Fprint(stdio.Out, v.Help(env, width(stdio)))
+	if help.Changed || h != nil && *h {
+		fmt.Fprint(stdio.Out, v.help(env, path, width(stdio)))
 		return 0
 	}
 	if msg := v.bind(p, flags.Args()); msg != "" {
-		fmt.Fprintf(stdio.Err, "%s: '%s' %s\n\nUsage:  %s\n\nSee '%s --help' for more information\n", env.Program, v.fullName(env), msg, v.usage(env), v.fullName(env))
+		verb := "Run"
+		if strings.HasPrefix(msg, "requires at least") && !strings.Contains(msg, "at most") {
+			verb = "See"
+		}
+		name := fullName(env, path)
+		fmt.Fprintf(stdio.Err, "%s: '%s' %s\n\nUsage:  %s\n\n%s '%s --help' for more information\n", env.Program, name, msg, v.usage(env, path), verb, name)
 		return 1
 	}
-	return v.run(ctx, env, stdio, p)
+	return v.run(ctx, env, stdio, path, p)
 }
 
-func (v *Verb) run(ctx context.Context, env *Env, stdio Stdio, p reflect.Value) int {
-	c := &Call{Context: ctx, Env: env, Verb: v, Stdin: stdio.In, Stdout: stdio.Out, Stderr: stdio.Err, TTY: stdio.TTY}
+func (v *Verb) run(ctx context.Context, env *Env, stdio Stdio, path string, p reflect.Value) int {
+	c := &Call{Context: ctx, Env: env, Verb: v, Path: path, Stdin: stdio.In, Stdout: stdio.Out, Stderr: stdio.Err, TTY: stdio.TTY}
 	value, err := v.invoke(c, p)
 	if value != nil {
-		if serr := v.show(c, p, value); serr != nil && err == nil {
-			err = serr
-		}
+		err = joinErrors([]error{v.show(c, p, value), err})
 	}
 	return v.report(c, err)
 }
@@ -131,15 +155,14 @@ func (v *Verb) report(c *Call, err error) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
-	var usage usageError
-	isUsage := errors.As(err, &usage)
 	prefix := ""
 	if v.Failure != 0 {
 		prefix = c.Program + ": "
 	}
 	for _, e := range flatten(err) {
 		text := e.Error()
-		if fromEngine(e) && !isUsage {
+		var usage usageError
+		if fromEngine(e) && !errors.As(e, &usage) {
 			text = "Error response from daemon: " + text
 		}
 		fmt.Fprintf(c.Stderr, "%s%s\n", prefix, text)
@@ -148,7 +171,7 @@ func (v *Verb) report(c *Call, err error) int {
 		}
 	}
 	if prefix != "" && !fault.Is(err, fault.Cancelled) {
-		fmt.Fprintf(c.Stderr, "\nRun '%s --help' for more information\n", v.fullName(c.Env))
+		fmt.Fprintf(c.Stderr, "\nRun '%s --help' for more information\n", fullName(c.Env, c.Path))
 	}
 	if code := fault.CodeOf(err); code > 1 {
 		return code
@@ -203,6 +226,8 @@ func (v *Verb) bind(p reflect.Value, words []string) string {
 		return "accepts no arguments"
 	case least == most && len(words) != least:
 		return "requires " + plural(least)
+	case least > 0 && most > 0 && (len(words) < least || len(words) > most):
+		return fmt.Sprintf("requires at least %d and at most %s", least, plural(most))
 	case len(words) < least:
 		return "requires at least " + plural(least)
 	case most >= 0 && len(words) > most:
@@ -262,6 +287,10 @@ func (v *Verb) flags(p reflect.Value) *pflag.FlagSet {
 			add(a, "").Hidden = true
 		}
 	}
+	help := fs.VarPF(&flagValue{field: reflect.New(reflect.TypeFor[bool]()).Elem(), word: "bool"}, "help", "", "Print usage")
+	help.NoOptDefVal = "true"
+	// docker's help only tells of --help where -h is another flag.
+	help.Hidden = !v.NoShorthandHelp
 	return fs
 }
 
@@ -294,12 +323,12 @@ func (f *flagValue) String() string {
 	return fmt.Sprint(v.Interface())
 }
 
-// fullName is "docker container ls": program and first path.
-func (v *Verb) fullName(env *Env) string { return env.Program + " " + v.Paths[0] }
+// fullName is "docker container ls": program and path.
+func fullName(env *Env, path string) string { return env.Program + " " + path }
 
 // usage is the line that follows "Usage:".
-func (v *Verb) usage(env *Env) string {
-	parts := []string{v.fullName(env)}
+func (v *Verb) usage(env *Env, path string) string {
+	parts := []string{fullName(env, path)}
 	for i := range v.params {
 		if q := &v.params[i]; q.flag != "" && !q.noCommand && !q.notBuilt() {
 			parts = append(parts, "[OPTIONS]")
@@ -315,9 +344,11 @@ func (v *Verb) usage(env *Env) string {
 }
 
 // Help is the text of --help, docker's layout, wrapped at cols.
-func (v *Verb) Help(env *Env, cols int) string {
+func (v *Verb) Help(env *Env, cols int) string { return v.help(env, v.Paths[0], cols) }
+
+func (v *Verb) help(env *Env, path string, cols int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Usage:  %s\n\n", v.usage(env))
+	fmt.Fprintf(&b, "Usage:  %s\n\n", v.usage(env, path))
 	if v.Long != "" {
 		b.WriteString(v.Long + "\n")
 	} else {

@@ -70,9 +70,9 @@ func (p *param) name() string {
 		w := strings.ToLower(strings.Trim(strings.Fields(p.arg)[0], "[].|"))
 		w, _, _ = strings.Cut(w, "[")
 		w, _, _ = strings.Cut(w, "|")
-		return strings.ReplaceAll(w, "-", "_")
+		return scriptWord(w)
 	}
-	return strings.ReplaceAll(p.flag, "-", "_")
+	return scriptWord(p.flag)
 }
 
 // variadic positionals take all that is left.
@@ -91,7 +91,7 @@ func paramsOf(t reflect.Type, verb string) []param {
 				walk(f.Type, index)
 				continue
 			}
-			p := param{index: index, typ: f.Type, arg: f.Tag.Get("arg"), doc: f.Tag.Get("doc"), def: f.Tag.Get("def"), word: f.Tag.Get("type")}
+			p := param{index: index, typ: f.Type, arg: f.Tag.Get("arg"), doc: docText(f.Tag.Get("doc")), def: f.Tag.Get("def"), word: f.Tag.Get("type")}
 			p.optional = strings.HasPrefix(p.arg, "[")
 			p.flag, p.short, _ = strings.Cut(f.Tag.Get("flag"), ",")
 			if a := f.Tag.Get("alias"); a != "" {
@@ -140,6 +140,9 @@ func typeWord(t reflect.Type) string {
 // setText sets one field from a word of a command line. Repeating adds to a
 // list and replaces anything else.
 func setText(f reflect.Value, text string) error {
+	if s, ok := f.Addr().Interface().(interface{ Set(string) error }); ok {
+		return s.Set(text)
+	}
 	switch f.Type() {
 	case reflect.TypeFor[Bytes]():
 		n, err := parseBytes(text)

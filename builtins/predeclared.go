@@ -8,6 +8,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"nsh/lang"
 	"nsh/runtime/fault"
 )
 
@@ -31,11 +32,11 @@ func Predeclared(env *Env) starlark.StringDict {
 	out := starlark.StringDict{}
 	for path, v := range byPath {
 		if !strings.Contains(path, " ") && !reserved[path] {
-			out[scriptWord(path)] = v.Builtin(env)
+			out[scriptWord(path)] = v.builtin(env, scriptWord(path))
 		}
 	}
 	for name, v := range byScript {
-		out[name] = v.Builtin(env)
+		out[name] = v.builtin(env, name)
 	}
 	for name := range groups {
 		if g := newGroup(env, name); len(g.members) > 0 {
@@ -56,7 +57,7 @@ func newGroup(env *Env, name string) *group {
 	g := &group{env: env, name: name, members: starlark.StringDict{}}
 	for path, v := range byPath {
 		if noun, word, ok := strings.Cut(path, " "); ok && noun == name {
-			g.members[scriptWord(word)] = v.Builtin(env)
+			g.members[scriptWord(word)] = v.builtin(env, name+"."+scriptWord(word))
 		}
 	}
 	g.members.Freeze()
@@ -102,7 +103,7 @@ func (g *group) CallInternal(thread *starlark.Thread, args starlark.Tuple, kwarg
 		return nil, fault.New(fault.Invalid, "%s: got %s, want 1", g.name, plural(len(args))).
 			WithHint("%s(…) gets one by its name or ID; %ss(…) lists", g.name, g.name)
 	}
-	value, err := get(threadContext(thread), g.env, args[0])
+	value, err := get(lang.Context(thread), g.env, args[0])
 	if missing != nil && fault.Is(err, fault.NotFound) {
 		return missing, nil
 	}

@@ -1,17 +1,15 @@
 package builtins
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
 	"strings"
-	"time"
 
-	startime "go.starlark.net/lib/time"
 	"go.starlark.net/starlark"
 
+	"nsh/lang"
 	"nsh/runtime/fault"
 )
 
@@ -36,8 +34,10 @@ func scriptWord(word string) string {
 
 // Builtin is the verb as a Starlark function. What it does, the order of its
 // arguments and the names of its keywords come from the definition.
-func (v *Verb) Builtin(env *Env) *starlark.Builtin {
-	name := v.scriptName()
+func (v *Verb) Builtin(env *Env) *starlark.Builtin { return v.builtin(env, v.scriptName()) }
+
+// builtin is the function under the name that its errors use.
+func (v *Verb) builtin(env *Env, name string) *starlark.Builtin {
 	return starlark.NewBuiltin(name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		return v.script(thread, env, name, args, kwargs)
 	})
@@ -53,20 +53,12 @@ func (v *Verb) script(thread *starlark.Thread, env *Env, name string, args starl
 	if err := v.unpack(p, name, args, kwargs); err != nil {
 		return nil, err
 	}
-	c := &Call{Context: threadContext(thread), Env: env, Verb: v, Script: true, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard}
+	c := &Call{Context: lang.Context(thread), Env: env, Verb: v, Script: true, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard}
 	value, err := v.invoke(c, p)
 	if err != nil {
 		return nil, scriptError(err)
 	}
 	return ToStarlark(env, value)
-}
-
-// threadContext is what a call from Starlark may block on.
-func threadContext(thread *starlark.Thread) context.Context {
-	if ctx, ok := thread.Local("context").(context.Context); ok {
-		return ctx
-	}
-	return context.Background()
 }
 
 // scriptError makes one [fault.Error] of what a verb failed with, so that a
@@ -396,11 +388,13 @@ func setValue(f reflect.Value, v starlark.Value) error {
 	return nil
 }
 
-// setList sets a repeated flag. A single string does for a list of one.
+// setList sets a repeated flag. A single string does for a list of one, and so
+// does a single value where the elements are no text: a Container, a number.
 func setList(f reflect.Value, v starlark.Value) error {
 	list, ok := v.(starlark.Iterable)
-	if s, isString := starlark.AsString(v); isString {
-		list, ok = starlark.Tuple{starlark.String(s)}, true
+	_, isString := v.(starlark.String)
+	if isString || !ok && f.Type().Elem() != reflect.TypeFor[string]() {
+		list, ok = starlark.Tuple{v}, true
 	}
 	if !ok || isDict(v) {
 		return wants(v, "list")
@@ -492,6 +486,39 @@ func (kv *KeyValues) Unpack(v starlark.Value) error {
 	return nil
 }
 
+// Unpack takes a dict, whose values may be lists, or a list of "name=value".
+func (f *Filters) Unpack(v starlark.Value) error {
+	d, ok := v.(starlark.IterableMapping)
+	if !ok {
+		var kv KeyValues
+		if err := kv.Unpack(v); err != nil {
+			return err
+		}
+		for _, word := range kv {
+			if err := f.Set(word); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, item := range d.Items() {
+		name, ok := starlark.AsString(item[0])
+		if !ok {
+			return fmt.Errorf("in a key: %w", wants(item[0], "string"))
+		}
+		var values []string
+		if err := setList(reflect.ValueOf(&values).Elem(), item[1]); err != nil {
+			return fmt.Errorf("for key %q: %w", name, err)
+		}
+		for _, val := range values {
+			if err := f.Set(name + "=" + val); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Unpack takes a number of bytes or a size like "64m".
 func (b *Bytes) Unpack(v starlark.Value) error {
 	switch v := v.(type) {
@@ -516,21 +543,11 @@ func (b *Bytes) Unpack(v starlark.Value) error {
 // Unpack takes a number of seconds, a time like "1m30s", or a duration of the
 // time module.
 func (d *Duration) Unpack(v starlark.Value) error {
-	switch v := v.(type) {
-	case starlark.Int, starlark.Float:
-		seconds, _ := starlark.AsFloat(v)
-		*d = Duration(seconds * float64(time.Second))
-	case starlark.String:
-		x, err := time.ParseDuration(string(v))
-		if err != nil {
-			return fmt.Errorf("invalid duration: '%s'", string(v))
-		}
-		*d = Duration(x)
-	case startime.Duration:
-		*d = Duration(v)
-	default:
-		return wants(v, `seconds, or a duration like "1m30s"`)
+	var x lang.Duration
+	if err := x.Unpack(v); err != nil {
+		return err
 	}
+	*d = Duration(x)
 	return nil
 }
 

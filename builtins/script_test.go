@@ -146,7 +146,7 @@ func TestScriptArguments(t *testing.T) {
 		{`run("x", label = {1: "a"})`, `invalid: run: for parameter "label": in a key: got int, want string`},
 		{`run("x", memory = "64q")`, `invalid: run: for parameter "memory": invalid size: '64q'`},
 		{`run("x", memory = 1.5)`, `invalid: run: for parameter "memory": got float, want int, or a size like "64m"`},
-		{`run("x", health_interval = "soon")`, `invalid: run: for parameter "health_interval": invalid duration: 'soon'`},
+		{`run("x", health_interval = "soon")`, `invalid: run: for parameter "health_interval": "soon" is no duration: write it as "1m30s", or as a number of seconds`},
 		{`run("x", stop_timeout = 1.5)`, `invalid: run: for parameter "stop_timeout": got float, want int`},
 		{`run("x", stop_timeout = 1 << 70)`, `invalid: run: for parameter "stop_timeout": 1180591620717411303424 is out of range`},
 		{`run("x", blkio_weight = 70000)`, `invalid: run: for parameter "blkio_weight": 70000 is out of range`},

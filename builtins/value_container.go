@@ -12,6 +12,7 @@ import (
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 
+	"nsh/lang"
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
 )
@@ -30,7 +31,7 @@ var (
 )
 
 var (
-	_ = value(func(env *Env, c container.Container) starlark.Value { return &Container{env, c} })
+	_ = value(func(env *Env, c container.Container) starlark.Value { return newContainer(env, c) })
 	_ = value(func(env *Env, p container.PortMapping) starlark.Value {
 		return &record{env: env, v: reflect.ValueOf(p), kind: "port", text: portText(p)}
 	})
@@ -77,8 +78,10 @@ func getContainer(ctx context.Context, env *Env, ref string) (starlark.Value, er
 	if err != nil {
 		return nil, err
 	}
-	return &Container{env, c}, nil
+	return newContainer(env, c), nil
 }
+
+func newContainer(env *Env, c container.Container) *Container { return &Container{env, c} }
 
 // Value is the snapshot in Go.
 func (c *Container) Value() container.Container { return c.value }
@@ -145,7 +148,7 @@ func reload(self starlark.Value, get func(context.Context) (starlark.Value, erro
 		if err := starlark.UnpackArgs(b.Name(), args, kwargs); err != nil {
 			return nil, err
 		}
-		v, err := get(threadContext(thread))
+		v, err := get(lang.Context(thread))
 		if err != nil {
 			return nil, scriptError(err)
 		}

@@ -89,7 +89,8 @@ var (
 
 // Define registers a verb. do must return a value that [ToStarlark] knows. When
 // do fails after part of the work, it returns what was done beside the error,
-// and show is called with that. A nil show prints nothing.
+// and show is called with that; a zero value beside an error is nothing done. A
+// nil show prints nothing.
 //
 // Define panics on a malformed definition: that is a bug which the first run of
 // the program shows.
@@ -112,7 +113,13 @@ func newVerb[P, R any](v Verb, do func(*Call, *P) (R, error), show func(*Call, *
 	v.params = paramsOf(reflect.TypeFor[P](), v.Paths[0])
 	v.result = reflect.TypeFor[R]()
 	v.make = func() reflect.Value { return reflect.ValueOf(new(P)) }
-	v.do = func(c *Call, p reflect.Value) (any, error) { return do(c, p.Interface().(*P)) }
+	v.do = func(c *Call, p reflect.Value) (any, error) {
+		r, err := do(c, p.Interface().(*P))
+		if err != nil && reflect.ValueOf(&r).Elem().IsZero() {
+			return nil, err
+		}
+		return r, err
+	}
 	v.show = func(c *Call, p reflect.Value, r any) error {
 		if show == nil {
 			return nil
