@@ -1,0 +1,113 @@
+package builtins
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/docker/cli/cli/command/formatter"
+	"github.com/docker/cli/templates"
+
+	"nsh/runtime/fault"
+)
+
+// Docker's help texts of --format, of lists and of inspect. A tag of a struct
+// cannot name a constant, so the struct says doc:"@list" and doc:"@inspect".
+const (
+	listFormatHelp = `Format output using a custom template:
+'table':            Print output in table format with column headers (default)
+'table TEMPLATE':   Print output in table format using the given Go template
+'json':             Print in JSON format
+'TEMPLATE':         Print output using the given Go template.
+Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates`
+
+	inspectFormatHelp = `Format output using a custom template:
+'json':             Print in JSON format
+'TEMPLATE':         Print output using the given Go template.
+Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates`
+)
+
+// docText expands the names of texts that several verbs share.
+func docText(doc string) string {
+	switch doc {
+	case "@list":
+		return listFormatHelp
+	case "@inspect":
+		return inspectFormatHelp
+	}
+	return doc
+}
+
+// Filters are the conditions of a list, "name=value" each.
+type Filters []string
+
+// Set adds one from a command line.
+func (f *Filters) Set(word string) error {
+	if word == "" {
+		return nil
+	}
+	name, val, ok := strings.Cut(word, "=")
+	if !ok {
+		return fmt.Errorf("bad format of filter (expected name=value)")
+	}
+	*f = append(*f, strings.ToLower(strings.TrimSpace(name))+"="+strings.TrimSpace(val))
+	return nil
+}
+
+// configFormat is the format of a list that the user has set in docker's
+// config.json: psFormat, imagesFormat. A file that cannot be read sets none.
+func configFormat(key string) string {
+	dir := os.Getenv("DOCKER_CONFIG")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		dir = filepath.Join(home, ".docker")
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		return ""
+	}
+	var config map[string]any
+	if json.Unmarshal(data, &config) != nil {
+		return ""
+	}
+	format, _ := config[key].(string)
+	return format
+}
+
+// rows writes a list through docker's formatter: each row is a pointer to a
+// struct whose methods are the columns, header has their titles.
+func rows[R formatter.SubContext](w io.Writer, format formatter.Format, header formatter.SubContext, list []R) error {
+	ctx := formatter.Context{Output: w, Format: format}
+	return ctx.Write(header, func(write func(formatter.SubContext) error) error {
+		for _, r := range list {
+			if err := write(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// tryTemplate tells what is wrong with a template before anything is asked.
+// sample is a row without content.
+func tryTemplate(format string, sample any) error {
+	tmpl, err := templates.Parse(format)
+	if err != nil {
+		return fmt.Errorf("failed to parse template: %w", err)
+	}
+	if err := tmpl.Execute(io.Discard, sample); err != nil {
+		return fmt.Errorf("failed to execute template: %w", err)
+	}
+	return nil
+}
+
+// templateError is docker's exit status for a template that cannot be parsed.
+func templateError(err error) error {
+	return usageError{&fault.Error{Kind: fault.Invalid, Message: "template parsing error: " + err.Error(), Code: 64}}
+}
