@@ -1,0 +1,404 @@
+package lang
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+
+	"nsh/runtime/fault"
+)
+
+// split takes the callable off the arguments of a builtin that calls it with the
+// rest, and the builtin's own keywords off the keywords.
+func split(name string, args starlark.Tuple, kwargs []starlark.Tuple, own ...any) (fn starlark.Callable, rest starlark.Tuple, theirs []starlark.Tuple, err error) {
+	if len(args) == 0 {
+		return nil, nil, nil, fault.New(fault.Invalid, "%s: missing argument \"fn\"", name)
+	}
+	fn, ok := args[0].(starlark.Callable)
+	if !ok {
+		e := fault.New(fault.Invalid, "%s: for parameter \"fn\": got %s, want function", name, args[0].Type())
+		return nil, nil, nil, e.WithHint("pass the function itself, and its arguments after it: %s(stop, \"web\"), or a lambda", name)
+	}
+	var mine []starlark.Tuple
+	for _, kw := range kwargs {
+		key := string(kw[0].(starlark.String))
+		isMine := false
+		for i := 0; i < len(own); i += 2 {
+			if strings.TrimRight(own[i].(string), "?") == key {
+				isMine = true
+			}
+		}
+		if isMine {
+			mine = append(mine, kw)
+		} else {
+			theirs = append(theirs, kw)
+		}
+	}
+	if err := UnpackArgs(name, nil, mine, own...); err != nil {
+		return nil, nil, nil, err
+	}
+	return fn, args[1:], theirs, nil
+}
+
+// caught tells whether attempt may keep an error: not when everything is to end.
+func caught(t *starlark.Thread, err error) bool {
+	var q *quit
+	var e *starlark.EvalError
+	if errors.As(err, &q) || Context(t).Err() != nil {
+		return false
+	}
+	return !(errors.As(err, &e) && strings.Contains(e.Msg, "Starlark computation cancelled"))
+}
+
+func outcome(v starlark.Value, err error) *starlarkstruct.Struct {
+	d := starlark.StringDict{"ok": starlark.Bool(err == nil), "value": starlark.None, "error": starlark.None}
+	if err != nil {
+		d["error"] = NewError(err)
+	} else {
+		d["value"] = v
+	}
+	return starlarkstruct.FromStringDict(starlark.String("attempt"), d)
+}
+
+// attempt(fn, *args, **kwargs) calls fn and gives struct(ok, value, error). It
+// keeps every failure but the end of everything: Ctrl-C, exit(), the step limit.
+func attempt(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	fn, rest, kw, err := split("attempt", args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	v, err := starlark.Call(t, fn, rest, kw)
+	if err != nil && !caught(t, err) {
+		return nil, err
+	}
+	return outcome(v, err), nil
+}
+
+// retry(fn, *args, times=3, delay="100ms", backoff=2, on=[], **kwargs) calls fn
+// until it does not fail, at most times; the wait doubles each time. on names
+// the kinds of error that are worth it; empty: all.
+func retry(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	times, backoff := 3, starlark.Value(starlark.MakeInt(2))
+	delay := Duration(100 * time.Millisecond)
+	var on *starlark.List
+	fn, rest, kw, err := split("retry", args, kwargs, "times?", &times, "delay?", &delay, "backoff?", &backoff, "on?", &on)
+	if err != nil {
+		return nil, err
+	}
+	factor, ok := starlark.AsFloat(backoff)
+	if !ok || factor < 1 || times < 1 {
+		return nil, fault.New(fault.Invalid, "retry: times and backoff are numbers of at least 1")
+	}
+	kinds := map[fault.Kind]bool{}
+	if on != nil {
+		for v := range on.Elements() {
+			s, _ := starlark.AsString(v)
+			kinds[fault.Kind(s)] = true
+		}
+	}
+	wait := time.Duration(delay)
+	for n := 1; ; n++ {
+		v, err := starlark.Call(t, fn, rest, kw)
+		if err == nil || n >= times || !caught(t, err) || len(kinds) > 0 && !kinds[fault.KindOf(err)] {
+			return v, err
+		}
+		if err := sleepContext(Context(t), wait); err != nil {
+			return nil, err
+		}
+		wait = time.Duration(float64(wait) * factor)
+	}
+}
+
+// poll(fn, *args, timeout="30s", interval="100ms", **kwargs) calls fn until it
+// gives something true, and returns that. A failure of fn is a failure of poll.
+func poll(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	timeout, interval := Duration(30*time.Second), Duration(100*time.Millisecond)
+	fn, rest, kw, err := split("poll", args, kwargs, "timeout?", &timeout, "interval?", &interval)
+	if err != nil {
+		return nil, err
+	}
+	end := time.Now().Add(time.Duration(timeout))
+	for {
+		v, err := starlark.Call(t, fn, rest, kw)
+		if err != nil || v.Truth() {
+			return v, err
+		}
+		left := time.Until(end)
+		if left <= 0 {
+			return nil, fault.New(fault.Timeout, "poll: %s did not become true within %s; last it gave %s", fn.Name(), time.Duration(timeout), v)
+		}
+		if err := sleepContext(Context(t), min(time.Duration(interval), left)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// sleep(duration) waits.
+func sleep(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var d Duration
+	if err := UnpackArgs("sleep", args, kwargs, "duration", &d); err != nil {
+		return nil, err
+	}
+	return starlark.None, sleepContext(Context(t), time.Duration(d))
+}
+
+// deferred is a call that waits for the end.
+type deferred struct {
+	fn     starlark.Callable
+	args   starlark.Tuple
+	kwargs []starlark.Tuple
+}
+
+// deferCall is defer(fn, *args, **kwargs): fn is called at the end of the
+// script, of the entry at a prompt, or of the function that scope() runs, the last
+// one first, also after a failure and after Ctrl-C.
+func deferCall(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	fn, rest, kw, err := split("defer", args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	d := deferred{fn, rest, kw}
+	if list, ok := t.Local(localScope).(*[]deferred); ok && list != nil {
+		*list = append(*list, d)
+		return starlark.None, nil
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.defers = append(i.defers, d)
+	return starlark.None, nil
+}
+
+const localScope = "nsh/scope"
+
+// scope(fn, *args, **kwargs) calls fn, and at its end what fn deferred.
+func scope(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	fn, rest, kw, err := split("scope", args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	var list []deferred
+	sub, release := i.thread(Context(t), t.Name)
+	defer release()
+	sub.SetLocal(localScope, &list)
+	sub.SetLocal(localLoading, t.Local(localLoading))
+	v, err := starlark.Call(sub, fn, rest, kw)
+	i.runDeferred(Context(t), list)
+	return v, err
+}
+
+// deferGrace is how long deferred calls may take after Ctrl-C.
+const deferGrace = 30 * time.Second
+
+// runDeferred calls the last first. Each gets its turn whatever the others do;
+// a failure is reported and changes nothing else.
+func (i *Interp) runDeferred(ctx context.Context, list []deferred) {
+	if len(list) == 0 {
+		return
+	}
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), deferGrace)
+		defer cancel()
+	}
+	for n := len(list) - 1; n >= 0; n-- {
+		t, release := i.thread(ctx, "deferred")
+		_, err := starlark.Call(t, list[n].fn, list[n].args, list[n].kwargs)
+		release()
+		if err != nil {
+			fmt.Fprintf(i.opts.Stderr, "deferred call of %s failed: %s", list[n].fn.Name(), i.Report(err))
+		}
+	}
+}
+
+// quit is exit(): it unwinds everything.
+type quit struct{ code int }
+
+func (q *quit) Error() string { return fmt.Sprintf("exit(%d)", q.code) }
+
+// exit(code=0) ends the script with that status. Deferred calls run.
+func exit(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	code := 0
+	if err := UnpackArgs("exit", args, kwargs, "code?", &code); err != nil {
+		return nil, err
+	}
+	if code < 0 || code > 255 {
+		return nil, fault.New(fault.Invalid, "exit: a status is a number from 0 to 255, not %d", code)
+	}
+	return nil, &quit{code}
+}
+
+// ExitCode is the status that a script ends with: that of exit(), 0 for success, and
+// else that of the error.
+func ExitCode(err error) (code int, quiet bool) {
+	var q *quit
+	if errors.As(err, &q) {
+		return q.code, true
+	}
+	return fault.CodeOf(err), err == nil
+}
+
+// fail(*args, kind="fail", hint="", sep=" ") is Starlark's, with a kind to switch on.
+func fail(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	kind, hint, sep := "fail", "", " "
+	if err := UnpackArgs("fail", nil, kwargs, "kind?", &kind, "hint?", &hint, "sep?", &sep); err != nil {
+		return nil, err
+	}
+	words := make([]string, len(args))
+	for n, a := range args {
+		if s, ok := starlark.AsString(a); ok {
+			words[n] = s
+		} else {
+			words[n] = a.String()
+		}
+	}
+	return nil, &fault.Error{Kind: fault.Kind(kind), Message: strings.Join(words, sep), Hint: hint}
+}
+
+// parallel(fn, items, limit=8, on_error="stop") calls fn with each item, limit at
+// once, each on a thread of its own, and gives the results in the order of the
+// items. What the calls share is frozen. With "stop" the first failure cancels
+// the others and is the failure of parallel; with "collect" the results are those
+// of attempt().
+func parallel(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var fn starlark.Callable
+	var items starlark.Iterable
+	limit, onError := 8, "stop"
+	if err := UnpackArgs("parallel", args, kwargs, "fn", &fn, "items", &items, "limit?", &limit, "on_error?", &onError); err != nil {
+		return nil, err
+	}
+	if limit < 1 {
+		return nil, fault.New(fault.Invalid, "parallel: limit is a number of at least 1, not %d", limit)
+	}
+	if onError != "stop" && onError != "collect" {
+		return nil, fault.New(fault.Invalid, "parallel: on_error is \"stop\" or \"collect\", not %q", onError)
+	}
+	if err := i.share(fn); err != nil {
+		return nil, err
+	}
+	var list []starlark.Value
+	it := items.Iterate()
+	for v := starlark.Value(nil); it.Next(&v); {
+		v.Freeze()
+		list = append(list, v)
+	}
+	it.Done()
+
+	ctx, cancel := context.WithCancelCause(Context(t))
+	defer cancel(nil)
+	results := make([]starlark.Value, len(list))
+	errs := make([]error, len(list))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(limit, len(list)) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for n := range next {
+				sub, release := i.thread(ctx, fmt.Sprintf("parallel[%d]", n))
+				sub.SetLocal(localLoading, t.Local(localLoading))
+				results[n], errs[n] = starlark.Call(sub, fn, starlark.Tuple{list[n]}, nil)
+				release()
+				if errs[n] != nil && (onError == "stop" || !caught(sub, errs[n])) {
+					cancel(errStopped)
+				}
+			}
+		}()
+	}
+feed:
+	for n := range list {
+		select {
+		case next <- n:
+		case <-ctx.Done():
+			break feed
+		}
+	}
+	close(next)
+	wg.Wait()
+	if err := Context(t).Err(); err != nil {
+		return nil, fault.New(fault.Cancelled, "interrupted").WithCause(context.Cause(Context(t)))
+	}
+	// The first in the order of the items that failed by itself: the others were
+	// cancelled because of it.
+	for n := range list {
+		if errs[n] != nil && (onError == "stop" || !caught(t, errs[n])) && !isStopped(errs[n]) {
+			return nil, fault.Wrap(errs[n], fmt.Sprintf("parallel: item %d,", n), list[n].String())
+		}
+	}
+	if onError == "collect" {
+		for n := range list {
+			results[n] = outcome(results[n], errs[n])
+		}
+	}
+	return starlark.NewList(results), nil
+}
+
+var errStopped = errors.New("stopped because another item failed")
+
+func isStopped(err error) bool {
+	var e *starlark.EvalError
+	if errors.Is(err, errStopped) || errors.Is(err, context.Canceled) {
+		return true
+	}
+	return errors.As(err, &e) && strings.Contains(e.Msg, "Starlark computation cancelled")
+}
+
+// share makes a function safe to call from several threads. In a script
+// everything that it can reach is frozen. At a prompt that would freeze the session
+// for good, so there a function that reaches something mutable is refused.
+func (i *Interp) share(fn starlark.Callable) error {
+	f, ok := fn.(*starlark.Function)
+	if !i.opts.Session || !ok {
+		fn.Freeze()
+		return nil
+	}
+	for n := range f.NumFreeVars() {
+		b, v := f.FreeVar(n)
+		if mutable(v) {
+			return fault.New(fault.Invalid, "parallel: %s uses the variable %q, a %s that could be changed while others read it", f.Name(), b.Name, v.Type()).
+				WithHint("pass it in the items, as a tuple, or run this as a script, where it is frozen")
+		}
+	}
+	return nil
+}
+
+func mutable(v starlark.Value) bool {
+	switch v.(type) {
+	case *starlark.List, *starlark.Dict, *starlark.Set:
+		return true
+	}
+	return false
+}
+
+// sh(line, check=True, stdin=None) runs a command line of nsh and gives
+// struct(code, stdout, stderr).
+func sh(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var line string
+	check := true
+	var stdin string
+	if err := UnpackArgs("sh", args, kwargs, "line", &line, "check?", &check, "stdin?", &stdin); err != nil {
+		return nil, err
+	}
+	if i.opts.Command == nil {
+		return nil, fault.New(fault.Unavailable, "sh: there is no shell here")
+	}
+	r, err := i.opts.Command(Context(t), line, strings.NewReader(stdin))
+	if err != nil {
+		return nil, err
+	}
+	if r.Code != 0 && check {
+		e := &fault.Error{Kind: fault.Exit, Op: "sh", Subject: line, Message: fmt.Sprintf("exit status %d", r.Code), Code: r.Code}
+		if text := strings.TrimSpace(r.Stderr); text != "" {
+			e.Message += ": " + text
+		}
+		return nil, e.WithHint("with check=False the result is returned, whatever the code")
+	}
+	return starlarkstruct.FromStringDict(starlark.String("result"), starlark.StringDict{
+		"code": starlark.MakeInt(r.Code), "stdout": starlark.String(r.Stdout), "stderr": starlark.String(r.Stderr), "ok": starlark.Bool(r.Code == 0),
+	}), nil
+}

@@ -1,0 +1,402 @@
+// Package lang is Starlark as nsh speaks it: the dialect, the modules, errors
+// that are values, cancelling, and running things side by side. It knows
+// nothing of containers: what a script can call comes in as predeclared names.
+//
+// The dialect has while, recursion, sets, control flow at the top level and
+// reassignment of globals. Everything else is the Starlark spec.
+//
+// An [Interp] is one script or one session. Its methods are for one goroutine at a
+// time; what runs inside may use many ([parallel]). The context that a call is
+// given reaches every builtin through [Context], and its end stops the Starlark
+// code, too, wherever it is.
+//
+// Plan mode will sit below the verbs, not in here: the interpreter runs the same
+// calls, and the verbs of a planning engine record them.
+package lang
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sort"
+	"strings"
+	"sync"
+	"time"
+
+	"go.starlark.net/lib/json"
+	"go.starlark.net/lib/math"
+	startime "go.starlark.net/lib/time"
+	"go.starlark.net/resolve"
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+	"go.starlark.net/syntax"
+
+	"nsh/runtime/fault"
+)
+
+// Options of an [Interp]. The zero value is a bare language.
+type Options struct {
+	// Predeclared are the names of the program around the language. They win
+	// over the language's own.
+	Predeclared starlark.StringDict
+	// Stdlib is what load("@std//x.star", …) reads.
+	Stdlib fs.FS
+	Stdout io.Writer // of print; nil drops
+	Stderr io.Writer // of deferred calls that fail; nil drops
+	Args   []string  // the list args
+	// Command runs a command line for sh(); nil: sh fails.
+	Command func(ctx context.Context, line string, stdin io.Reader) (CommandResult, error)
+	// MaxSteps bounds one ExecFile or Chunk; 0: no bound.
+	MaxSteps uint64
+	// Session is set at a prompt, where globals live on between the chunks.
+	Session bool
+}
+
+// CommandResult is what a command line left.
+type CommandResult struct {
+	Code           int
+	Stdout, Stderr string
+}
+
+// Interp runs Starlark.
+type Interp struct {
+	opts  Options
+	names starlark.StringDict // predeclared: the language's and the program's
+	// session has the predeclared names and those that the entries defined. It
+	// is one map for good: functions look up in it what later entries define.
+	session starlark.StringDict
+
+	mu      sync.Mutex
+	modules map[string]*module
+	sources map[string][]byte // of what has been read, for error reports
+	defers  []deferred
+}
+
+// dialect is given per file: the library's global switches are left alone.
+var dialect = &syntax.FileOptions{Set: true, While: true, TopLevelControl: true, GlobalReassign: true, Recursion: true}
+
+// New makes an interpreter.
+func New(opts Options) *Interp {
+	i := &Interp{opts: opts, session: starlark.StringDict{}, modules: map[string]*module{}, sources: map[string][]byte{}}
+	if i.opts.Stdout == nil {
+		i.opts.Stdout = io.Discard
+	}
+	if i.opts.Stderr == nil {
+		i.opts.Stderr = io.Discard
+	}
+	args := make([]starlark.Value, len(opts.Args))
+	for n, a := range opts.Args {
+		args[n] = starlark.String(a)
+	}
+	i.names = starlark.StringDict{
+		"args":   starlark.NewList(args),
+		"json":   json.Module,
+		"math":   math.Module,
+		"time":   startime.Module,
+		"struct": starlark.NewBuiltin("struct", starlarkstruct.Make),
+	}
+	for name, fn := range map[string]func(*Interp, *starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error){
+		"attempt": attempt, "defer": deferCall, "scope": scope, "exit": exit, "fail": fail, "parallel": parallel,
+		"poll": poll, "retry": retry, "sh": sh, "sleep": sleep,
+	} {
+		i.names[name] = starlark.NewBuiltin(name, func(t *starlark.Thread, b *starlark.Builtin, a starlark.Tuple, kw []starlark.Tuple) (starlark.Value, error) {
+			return fn(i, t, b, a, kw)
+		})
+	}
+	for name, v := range opts.Predeclared {
+		i.names[name] = v
+	}
+	for name, v := range i.names {
+		i.session[name] = v
+	}
+	return i
+}
+
+// Names are all that a script can use without a definition, sorted.
+func (i *Interp) Names() []string {
+	return append(i.names.Keys(), starlark.Universe.Keys()...)
+}
+
+// Globals are what the entries of the session have defined.
+func (i *Interp) Globals() starlark.StringDict {
+	out := starlark.StringDict{}
+	for name, v := range i.session {
+		if old, ok := i.names[name]; !ok || old != v {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// Lookup gives the value that a name has in the session, nil when it has none.
+func (i *Interp) Lookup(name string) starlark.Value {
+	if v := i.session[name]; v != nil {
+		return v
+	}
+	return starlark.Universe[name]
+}
+
+// Set gives a global of the session a value.
+func (i *Interp) Set(name string, v starlark.Value) { i.session[name] = v }
+
+// local is the thread local of each kind.
+const (
+	localContext = "context"
+	localInterp  = "nsh/interp"
+	localLoading = "nsh/loading"
+)
+
+// Context is what a builtin may block on: it ends when the call under way is
+// cancelled. It is never nil.
+func Context(t *starlark.Thread) context.Context {
+	if ctx, ok := t.Local(localContext).(context.Context); ok {
+		return ctx
+	}
+	return context.Background()
+}
+
+// thread makes a thread that ends with ctx. A fresh one is made for every
+// entry: a cancelled thread stays cancelled. release must be called at the end.
+func (i *Interp) thread(ctx context.Context, name string) (t *starlark.Thread, release func()) {
+	t = &starlark.Thread{Name: name, Load: i.load, Print: func(_ *starlark.Thread, msg string) { fmt.Fprintln(i.opts.Stdout, msg) }}
+	t.SetLocal(localContext, ctx)
+	t.SetLocal(localInterp, i)
+	if i.opts.MaxSteps > 0 {
+		t.SetMaxExecutionSteps(i.opts.MaxSteps)
+		t.OnMaxSteps = func(t *starlark.Thread) { t.Cancel(tooManySteps) }
+	}
+	stop := context.AfterFunc(ctx, func() { t.Cancel(cancelled) })
+	return t, func() { stop() }
+}
+
+// The reasons that a thread is cancelled with.
+const (
+	tooManySteps = "too many steps"
+	cancelled    = "cancelled"
+)
+
+// ExecFile runs a script. The deferred calls of the script have run when it
+// returns. The error can be given to [Report].
+func (i *Interp) ExecFile(ctx context.Context, path string, src []byte) error {
+	i.remember(path, src)
+	f, err := dialect.Parse(path, src, 0)
+	if err == nil {
+		err = i.undefined(f, i.names.Has)
+	}
+	if err == nil {
+		var prog *starlark.Program
+		if prog, err = starlark.FileProgram(f, i.names.Has); err == nil {
+			t, release := i.thread(ctx, path)
+			t.SetLocal(localLoading, []string{path})
+			_, err = prog.Init(t, i.names)
+			release()
+		}
+	}
+	return i.finish(ctx, err)
+}
+
+// Chunk runs one entry of a session. The value is that of a sole expression,
+// else None; what it defined is there for the next one, also after an error.
+func (i *Interp) Chunk(ctx context.Context, src string) (starlark.Value, error) {
+	const name = "<stdin>"
+	i.remember(name, []byte(src))
+	f, err := dialect.Parse(name, src, 0)
+	if err != nil {
+		return nil, i.finish(ctx, err)
+	}
+	if err := i.undefined(f, i.session.Has); err != nil {
+		return nil, i.finish(ctx, err)
+	}
+	t, release := i.thread(ctx, name)
+	defer release()
+	t.SetLocal(localLoading, []string{""})
+	if len(f.Stmts) == 1 {
+		if e, ok := f.Stmts[0].(*syntax.ExprStmt); ok {
+			v, err := starlark.EvalExprOptions(dialect, t, e.X, i.session)
+			if err != nil {
+				return nil, i.finish(ctx, err)
+			}
+			if v != starlark.None {
+				i.session["_"] = v
+			}
+			return v, i.finish(ctx, nil)
+		}
+	}
+	// Names that the entry only reads are looked up in the session's map when
+	// they are needed: a function sees what later entries assign. That is not so
+	// with ExecREPLChunk, which copies; but only that can go on from the old value,
+	// as x += 1 does.
+	if i.assignsAgain(f) {
+		err = starlark.ExecREPLChunk(f, t, i.session)
+		return starlark.None, i.finish(ctx, err)
+	}
+	prog, err := starlark.FileProgram(f, i.session.Has)
+	if err != nil {
+		return nil, i.finish(ctx, err)
+	}
+	globals, err := prog.Init(t, i.session)
+	for name, v := range globals {
+		i.session[name] = v
+	}
+	return starlark.None, i.finish(ctx, err)
+}
+
+// assignsAgain tells whether an entry assigns to a name that the session has.
+func (i *Interp) assignsAgain(f *syntax.File) bool {
+	again := false
+	name := func(e syntax.Expr) {
+		syntax.Walk(e, func(n syntax.Node) bool {
+			if id, ok := n.(*syntax.Ident); ok && i.session.Has(id.Name) {
+				again = true
+			}
+			return true
+		})
+	}
+	for _, s := range f.Stmts {
+		syntax.Walk(s, func(n syntax.Node) bool {
+			switch n := n.(type) {
+			case *syntax.DefStmt:
+				name(n.Name)
+				return false // what a function assigns is its own
+			case *syntax.AssignStmt:
+				name(n.LHS)
+			case *syntax.ForStmt:
+				name(n.Vars)
+			}
+			return true
+		})
+	}
+	return again
+}
+
+// Complete tells whether an entry is whole. At a prompt a compound statement
+// ends with a blank line, as everywhere in Python; a string that is not a prompt's
+// needs none.
+func (i *Interp) Complete(src string) bool {
+	lines := strings.SplitAfter(src, "\n")
+	n := 0
+	more := false
+	_, err := dialect.ParseCompoundStmt("<stdin>", func() ([]byte, error) {
+		if n >= len(lines) || lines[n] == "" && n == len(lines)-1 {
+			more = true
+			return nil, io.EOF
+		}
+		n++
+		return []byte(lines[n-1]), nil
+	})
+	_ = err // a mistake is complete: running it says what it is
+	return !more
+}
+
+// finish runs what was deferred and makes the error of the entry.
+func (i *Interp) finish(ctx context.Context, err error) error {
+	i.mu.Lock()
+	defers := i.defers
+	i.defers = nil
+	i.mu.Unlock()
+	i.runDeferred(ctx, defers)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil && isCancelled(err) {
+		cause := context.Cause(ctx)
+		var f *fault.Error
+		if errors.As(cause, &f) {
+			return f
+		}
+		return fault.New(fault.KindOf(cause), "interrupted")
+	}
+	return err
+}
+
+func isCancelled(err error) bool {
+	var e *starlark.EvalError
+	if errors.As(err, &e) && strings.Contains(e.Msg, "cancelled: ") {
+		return true
+	}
+	return fault.Is(err, fault.Cancelled) || fault.Is(err, fault.Timeout)
+}
+
+func (i *Interp) remember(path string, src []byte) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.sources[path] = src
+}
+
+// undefined resolves a file and gives all names that nothing defines, each with
+// its place and a suggestion: the library's own error tells the first only.
+func (i *Interp) undefined(f *syntax.File, predeclared func(string) bool) error {
+	isGlobal := func(string) bool { return false }
+	err := resolve.REPLChunk(f, isGlobal, predeclared, starlark.Universe.Has)
+	var list resolve.ErrorList
+	if !errors.As(err, &list) {
+		return err
+	}
+	out := &NameErrors{}
+	seen := map[string]bool{}
+	for _, e := range list {
+		msg := e.Msg
+		if name, ok := strings.CutPrefix(msg, "undefined: "); ok {
+			name, _, _ = strings.Cut(name, " ")
+			key := fmt.Sprint(e.Pos.Line, name)
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+			msg = "undefined: " + name
+			if near := Closest(name, i.known(f)); near != "" {
+				msg += fmt.Sprintf(" (did you mean %s?)", near)
+			}
+		}
+		out.List = append(out.List, NameError{Pos: e.Pos, Msg: msg})
+	}
+	sort.SliceStable(out.List, func(a, b int) bool { return out.List[a].Pos.Line < out.List[b].Pos.Line })
+	return out
+}
+
+func (i *Interp) known(f *syntax.File) []string {
+	out := append(i.Names(), i.session.Keys()...)
+	syntax.Walk(f, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.DefStmt:
+			out = append(out, n.Name.Name)
+		case *syntax.AssignStmt:
+			if id, ok := n.LHS.(*syntax.Ident); ok {
+				out = append(out, id.Name)
+			}
+		}
+		return true
+	})
+	return out
+}
+
+// NameErrors are the mistakes that are found before anything runs.
+type NameErrors struct{ List []NameError }
+
+// NameError is one of them.
+type NameError struct {
+	Pos syntax.Position
+	Msg string
+}
+
+func (e *NameErrors) Error() string {
+	lines := make([]string, len(e.List))
+	for i, n := range e.List {
+		lines[i] = n.Pos.String() + ": " + n.Msg
+	}
+	return strings.Join(lines, "\n")
+}
+
+// sleepContext waits for d, or for the end of ctx.
+func sleepContext(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return fault.New(fault.Cancelled, "interrupted").WithCause(context.Cause(ctx))
+	}
+}

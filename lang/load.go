@@ -1,0 +1,150 @@
+package lang
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"nsh/runtime/fault"
+)
+
+// module is one file that has been loaded, or is being loaded.
+type module struct {
+	globals starlark.StringDict
+	err     error
+	done    chan struct{}
+}
+
+// maxSource bounds the size of a module.
+const maxSource = 16 << 20
+
+// load is Starlark's load: relative to the file that asks, or of the standard
+// library with @std//. Each module runs once; its globals are frozen then.
+func (i *Interp) load(t *starlark.Thread, name string) (starlark.StringDict, error) {
+	chain, _ := t.Local(localLoading).([]string)
+	from := ""
+	if len(chain) > 0 {
+		from = chain[len(chain)-1]
+	}
+	key, read, err := i.locate(from, name)
+	if err != nil {
+		return nil, err
+	}
+	if n := slices.Index(chain, key); n >= 0 {
+		return nil, fault.New(fault.Invalid, "cycle of loads: %s", strings.Join(append(chain[n:], key), " loads "))
+	}
+	i.mu.Lock()
+	m := i.modules[key]
+	if m == nil {
+		m = &module{done: make(chan struct{})}
+		i.modules[key] = m
+		i.mu.Unlock()
+		m.globals, m.err = i.run(t, key, read, append(slices.Clone(chain), key))
+		close(m.done)
+	} else {
+		i.mu.Unlock()
+		select {
+		case <-m.done: // by another thread of parallel
+		case <-Context(t).Done():
+			return nil, fault.Wrap(Context(t).Err(), "load", name)
+		}
+	}
+	if m.err != nil {
+		return nil, m.err
+	}
+	return m.globals, nil
+}
+
+func (i *Interp) run(t *starlark.Thread, key string, read func() ([]byte, error), chain []string) (starlark.StringDict, error) {
+	src, err := read()
+	if err != nil {
+		return nil, err
+	}
+	i.remember(key, src)
+	f, err := dialect.Parse(key, src, 0)
+	if err != nil {
+		return nil, err
+	}
+	prog, err := starlark.FileProgram(f, i.names.Has)
+	if err != nil {
+		return nil, err
+	}
+	sub, release := i.thread(Context(t), key)
+	defer release()
+	sub.SetLocal(localLoading, chain)
+	globals, err := prog.Init(sub, i.names)
+	if err != nil {
+		return nil, err
+	}
+	globals.Freeze()
+	return globals, nil
+}
+
+// locate gives the name that a module is known by, and how to read it.
+func (i *Interp) locate(from, name string) (key string, read func() ([]byte, error), err error) {
+	if rest, ok := strings.CutPrefix(name, "@std//"); ok {
+		if i.opts.Stdlib == nil || !fs.ValidPath(rest) {
+			return "", nil, i.noModule(name)
+		}
+		return name, func() ([]byte, error) {
+			data, err := fs.ReadFile(i.opts.Stdlib, rest)
+			if err != nil {
+				return nil, i.noModule(name)
+			}
+			return data, nil
+		}, nil
+	}
+	if strings.HasPrefix(name, "@") || strings.Contains(name, "://") {
+		return "", nil, fault.New(fault.Invalid, "load %q: modules are files, or @std//NAME.star", name).WithHint("nothing is loaded over a network")
+	}
+	path := name
+	if !filepath.IsAbs(path) {
+		dir := "."
+		if from != "" && !strings.HasPrefix(from, "@std//") {
+			dir = filepath.Dir(from)
+		}
+		path = filepath.Join(dir, name)
+	}
+	// One file is one module, whatever links lead to it.
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	return path, func() ([]byte, error) { return readSource(path) }, nil
+}
+
+func (i *Interp) noModule(name string) error {
+	e := fault.New(fault.NotFound, "no module %s", name)
+	if i.opts.Stdlib == nil {
+		return e
+	}
+	var all []string
+	_ = fs.WalkDir(i.opts.Stdlib, ".", func(p string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(p, ".star") {
+			all = append(all, "@std//"+p)
+		}
+		return nil
+	})
+	return e.WithHint("there are %s", strings.Join(all, ", "))
+}
+
+func readSource(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.New(fault.NotFound, "no module %s", path)
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, "read module", path)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSource+1))
+	if err == nil && len(data) > maxSource {
+		err = fault.New(fault.Invalid, "it has more than %d bytes", maxSource)
+	}
+	return data, fault.Wrap(err, "read module", path)
+}
