@@ -207,8 +207,8 @@ func flatten(err error) []error {
 // docker's complaint when their number is wrong.
 func (v *Verb) bind(p reflect.Value, words []string) string {
 	least, most := 0, 0
-	for i := range v.params {
-		q := &v.params[i]
+	for i := range v.params() {
+		q := &v.params()[i]
 		if q.arg == "" || q.noCommand {
 			continue
 		}
@@ -233,8 +233,8 @@ func (v *Verb) bind(p reflect.Value, words []string) string {
 	case most >= 0 && len(words) > most:
 		return "requires at most " + plural(most)
 	}
-	for i := range v.params {
-		q := &v.params[i]
+	for i := range v.params() {
+		q := &v.params()[i]
 		if q.arg == "" || q.noCommand || len(words) == 0 {
 			continue
 		}
@@ -265,8 +265,8 @@ func (v *Verb) flags(p reflect.Value) *pflag.FlagSet {
 	fs := pflag.NewFlagSet(v.name(), pflag.ContinueOnError)
 	fs.Usage = func() {}
 	fs.SetOutput(io.Discard)
-	for i := range v.params {
-		q := &v.params[i]
+	for i := range v.params() {
+		q := &v.params()[i]
 		if q.flag == "" || q.noCommand {
 			continue
 		}
@@ -329,14 +329,14 @@ func fullName(env *Env, path string) string { return env.Program + " " + path }
 // usage is the line that follows "Usage:".
 func (v *Verb) usage(env *Env, path string) string {
 	parts := []string{fullName(env, path)}
-	for i := range v.params {
-		if q := &v.params[i]; q.flag != "" && !q.noCommand && !q.notBuilt() {
+	for i := range v.params() {
+		if q := &v.params()[i]; q.flag != "" && !q.noCommand && !q.notBuilt() {
 			parts = append(parts, "[OPTIONS]")
 			break
 		}
 	}
-	for i := range v.params {
-		if q := &v.params[i]; q.arg != "" && !q.noCommand {
+	for i := range v.params() {
+		if q := &v.params()[i]; q.arg != "" && !q.noCommand {
 			parts = append(parts, q.arg)
 		}
 	}

@@ -176,8 +176,8 @@ func TestEveryVerbHasOneMeaning(t *testing.T) {
 	names := Predeclared(&Env{Program: "nsh"})
 	for _, v := range Verbs() {
 		seen := map[string]string{}
-		for i := range v.params {
-			p := &v.params[i]
+		for i := range v.params() {
+			p := &v.params()[i]
 			for _, n := range append([]string{p.name()}, p.alias...) {
 				n = strings.ReplaceAll(n, "-", "_")
 				if seen[n] != "" {

@@ -78,10 +78,10 @@ func TestHelpIsDockers(t *testing.T) {
 					}
 					continue
 				}
-				if i := slices.IndexFunc(v.params, func(p param) bool { return p.flag == name || slices.Contains(p.alias, name) }); i < 0 {
+				if i := slices.IndexFunc(v.params(), func(p param) bool { return p.flag == name || slices.Contains(p.alias, name) }); i < 0 {
 					t.Errorf("--%s is missing", name)
-				} else if v.params[i].notBuilt() {
-					p := v.params[i]
+				} else if v.params()[i].notBuilt() {
+					p := v.params()[i]
 					if p.short != want.short {
 						t.Errorf("--%s is short for -%s, want -%s", name, p.short, want.short)
 					}

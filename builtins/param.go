@@ -222,14 +222,14 @@ func parseBytes(s string) (int64, error) {
 
 // defaults sets the fields that have one.
 func (v *Verb) defaults(p reflect.Value) {
-	for i := range v.params {
-		if d := v.params[i].def; d != "" {
-			f := p.Elem().FieldByIndex(v.params[i].index)
+	for i := range v.params() {
+		if d := v.params()[i].def; d != "" {
+			f := p.Elem().FieldByIndex(v.params()[i].index)
 			if f.Kind() == reflect.Slice {
 				continue // a default of a list is for the help: giving one replaces it
 			}
 			if err := setText(f, d); err != nil {
-				panic(fmt.Sprintf("builtins: %s: default of --%s: %v", v.Paths[0], v.params[i].flag, err))
+				panic(fmt.Sprintf("builtins: %s: default of --%s: %v", v.Paths[0], v.params()[i].flag, err))
 			}
 		}
 	}
@@ -237,13 +237,13 @@ func (v *Verb) defaults(p reflect.Value) {
 
 // refuse gives the error for parameters that are not built.
 func (v *Verb) refuse(p reflect.Value) error {
-	for i := range v.params {
-		if !v.params[i].notBuilt() {
+	for i := range v.params() {
+		if !v.params()[i].notBuilt() {
 			continue
 		}
-		if p.Elem().FieldByIndex(v.params[i].index).Interface().(NotBuilt).given {
-			return fault.New(fault.Invalid, "%s: --%s is not built yet", v.name(), v.params[i].flag).
-				WithHint("leave the flag out; %s", v.params[i].doc)
+		if p.Elem().FieldByIndex(v.params()[i].index).Interface().(NotBuilt).given {
+			return fault.New(fault.Invalid, "%s: --%s is not built yet", v.name(), v.params()[i].flag).
+				WithHint("leave the flag out; %s", v.params()[i].doc)
 		}
 	}
 	return nil

@@ -94,8 +94,8 @@ func (v *Verb) unpack(p reflect.Value, name string, args starlark.Tuple, kwargs 
 	}
 	given := map[string]bool{}
 	rest, positional := args, 0
-	for i := range v.params {
-		q := &v.params[i]
+	for i := range v.params() {
+		q := &v.params()[i]
 		if q.arg == "" || q.noScript {
 			continue
 		}
@@ -148,8 +148,8 @@ func (v *Verb) unpack(p reflect.Value, name string, args starlark.Tuple, kwargs 
 			return bad("for parameter %q: %v", key, err)
 		}
 	}
-	for i := range v.params {
-		if q := &v.params[i]; q.arg != "" && !q.optional && !q.noScript && !given[q.name()] {
+	for i := range v.params() {
+		if q := &v.params()[i]; q.arg != "" && !q.optional && !q.noScript && !given[q.name()] {
 			return bad("missing argument %q", q.name())
 		}
 	}
@@ -158,8 +158,8 @@ func (v *Verb) unpack(p reflect.Value, name string, args starlark.Tuple, kwargs 
 
 // keyword finds a parameter by its name in a script, or by one of its aliases.
 func (v *Verb) keyword(name string) *param {
-	for i := range v.params {
-		q := &v.params[i]
+	for i := range v.params() {
+		q := &v.params()[i]
 		if q.name() == name {
 			return q
 		}
@@ -175,8 +175,8 @@ func (v *Verb) keyword(name string) *param {
 // keywords are the names that a script may use, as a suggestion and in help.
 func (v *Verb) keywords() []string {
 	var out []string
-	for i := range v.params {
-		if q := &v.params[i]; !q.noScript && !q.notBuilt() {
+	for i := range v.params() {
+		if q := &v.params()[i]; !q.noScript && !q.notBuilt() {
 			out = append(out, q.name())
 		}
 	}
@@ -185,8 +185,8 @@ func (v *Verb) keywords() []string {
 
 // example shows one keyword of the verb in use.
 func (v *Verb) example() string {
-	for i := range v.params {
-		q := &v.params[i]
+	for i := range v.params() {
+		q := &v.params()[i]
 		if q.flag == "" || q.noScript || q.notBuilt() {
 			continue
 		}
@@ -203,8 +203,8 @@ func (v *Verb) example() string {
 // Signature is how a script calls the verb: "stop(container, …, *, signal=, time=)".
 func (v *Verb) Signature() string {
 	var parts, named []string
-	for i := range v.params {
-		q := &v.params[i]
+	for i := range v.params() {
+		q := &v.params()[i]
 		switch {
 		case q.noScript || q.notBuilt():
 		case q.variadic():
@@ -250,8 +250,8 @@ func (v *Verb) ScriptHelp() string {
 	for _, k := range v.keywords() {
 		w = max(w, len(k))
 	}
-	for i := range v.params {
-		q := &v.params[i]
+	for i := range v.params() {
+		q := &v.params()[i]
 		if q.noScript || q.notBuilt() || q.doc == "" {
 			continue
 		}

@@ -201,8 +201,8 @@ func TestErrorsAreFaults(t *testing.T) {
 		{fault.New(fault.NotFound, "No such container: x").WithHint("look"), fault.NotFound, "No such container: x", "look"},
 		{misuse("conflicting options"), fault.Invalid, "conflicting options", ""},
 		{exitStatus(3), fault.Exit, "exit status 3", ""},
-		{joined(fault.New(fault.NotFound, "No such container: x").WithHint("look"), fault.New(fault.Conflict, "in use")), fault.NotFound, "No such container: x\nin use", "look"},
 		{Result{Code: 3, Stderr: "one\ntwo\n"}.Err("run", "alpine"), fault.Exit, `run "alpine": exit status 3: two`, "with check=False the result is returned, whatever the code"},
+		{joined(fault.New(fault.NotFound, "No such container: x").WithHint("look"), fault.New(fault.Conflict, "in use")), fault.NotFound, "No such container: x\nin use", "look"},
 	} {
 		v := newVerb(Verb{Paths: []string{"x"}}, func(*Call, *struct{}) (string, error) { return "", tt.err }, nil)
 		_, err := starlark.Call(new(starlark.Thread), v.Builtin(fakeEnv()), nil, nil)

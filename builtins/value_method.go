@@ -44,8 +44,8 @@ func methods(noun string, ref reflect.Type) *methodTable {
 
 // first is the first positional parameter of a script's call.
 func (v *Verb) first() *param {
-	for i := range v.params {
-		if q := &v.params[i]; q.arg != "" && !q.noScript {
+	for i := range v.params() {
+		if q := &v.params()[i]; q.arg != "" && !q.noScript {
 			return q
 		}
 	}

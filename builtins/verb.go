@@ -30,6 +30,7 @@ import (
 	"reflect"
 	"sort"
 	"strings"
+	"sync"
 )
 
 // Effect tells what a verb does to the machine. Plan mode records the calls of
@@ -74,7 +75,7 @@ type Verb struct {
 	// NoEngine is for verbs that work without any engine.
 	NoEngine bool
 
-	params []param
+	params func() []param // made at the first call: all of them would cost every start of the program
 	result reflect.Type
 	make   func() reflect.Value
 	do     func(*Call, reflect.Value) (any, error)
@@ -92,8 +93,8 @@ var (
 // and show is called with that; a zero value beside an error is nothing done. A
 // nil show prints nothing.
 //
-// Define panics on a malformed definition: that is a bug which the first run of
-// the program shows.
+// A malformed definition panics, at the start of the program or at the first
+// call of the verb: that is a bug, which the tests show.
 func Define[P, R any](v Verb, do func(*Call, *P) (R, error), show func(*Call, *P, R) error) *Verb {
 	d := newVerb(v, do, show)
 	registry = append(registry, d)
@@ -110,7 +111,7 @@ func Define[P, R any](v Verb, do func(*Call, *P) (R, error), show func(*Call, *P
 }
 
 func newVerb[P, R any](v Verb, do func(*Call, *P) (R, error), show func(*Call, *P, R) error) *Verb {
-	v.params = paramsOf(reflect.TypeFor[P](), v.Paths[0])
+	v.params = sync.OnceValue(func() []param { return paramsOf(reflect.TypeFor[P](), v.Paths[0]) })
 	v.result = reflect.TypeFor[R]()
 	v.make = func() reflect.Value { return reflect.ValueOf(new(P)) }
 	v.do = func(c *Call, p reflect.Value) (any, error) {
