@@ -53,6 +53,10 @@ type Container struct {
 	Platform    string // "linux/amd64"
 	Size        *Size  // only when the list asked for sizes
 
+	// Warnings of Create: what was done otherwise than one might expect. They
+	// are not recorded.
+	Warnings []string
+
 	// Pod is set for a container that Kubernetes made: "ns/pod/container".
 	Pod string
 }
