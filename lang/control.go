@@ -402,3 +402,9 @@ func sh(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple,
 		"code": starlark.MakeInt(r.Code), "stdout": starlark.String(r.Stdout), "stderr": starlark.String(r.Stderr), "ok": starlark.Bool(r.Code == 0),
 	}), nil
 }
+
+// Quits tells whether an error is exit().
+func Quits(err error) bool {
+	var q *quit
+	return errors.As(err, &q)
+}
