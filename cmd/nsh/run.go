@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/spf13/pflag"
+
+	"nsh/builtins"
+	"nsh/runtime/containerd"
+	"nsh/runtime/engine"
+	"nsh/runtime/fault"
+)
+
+// version is set when the program is built.
+var version = "dev"
+
+// Run is nsh with these arguments, the program's name first. It gives the exit
+// status. It blocks until the command, the script or the session has ended, and
+// takes SIGINT and SIGTERM of the process meanwhile.
+func Run(args []string, io builtins.Stdio) int {
+	program := filepath.Base(args[0])
+	if program != "docker" && program != "nerdctl" {
+		program = "nsh"
+	}
+	g := newGlobals(program)
+	if err := g.set.Parse(args[1:]); err != nil {
+		fmt.Fprintf(io.Err, "%s: %s\n\nRun '%s --help' for more information\n", program, err, program)
+		return 125
+	}
+	words := g.set.Args()
+	env := g.env(io)
+	defer env.Close()
+	ctx, stop := interrupts(env)
+	defer stop()
+	switch {
+	case g.version:
+		fmt.Fprintf(io.Out, "%s version %s\n", program, version)
+		return 0
+	case g.help || program != "nsh" && len(words) == 0:
+		fmt.Fprint(io.Out, builtins.Help(env))
+		return 0
+	case g.command != nil:
+		return session(env, io, words).RunString(ctx, *g.command)
+	case len(words) == 0:
+		return prompt(ctx, env, io)
+	case program == "nsh" && isScript(words[0]):
+		return script(ctx, env, io, words[0], words[1:])
+	}
+	return builtins.Run(ctx, env, io, words)
+}
+
+// isScript tells a file from a verb: a verb has no dot and no slash.
+func isScript(word string) bool {
+	return strings.HasSuffix(word, ".star") || word == "-" || strings.ContainsRune(word, '/') && !builtins.IsVerb(word)
+}
+
+// globals are the flags that stand before the command, and in their long form
+// after it, too.
+type globals struct {
+	program string
+	set     *pflag.FlagSet
+	flags   engine.Flags
+	version bool
+	help    bool
+	command *string
+}
+
+func newGlobals(program string) *globals {
+	g := &globals{program: program, set: pflag.NewFlagSet(program, pflag.ContinueOnError)}
+	g.set.SetInterspersed(false)
+	g.set.Usage = func() {}
+	g.flags.Register(g.set, true)
+	g.set.BoolVarP(&g.version, "version", "v", false, "Print version information and quit")
+	g.set.BoolVarP(&g.help, "help", "h", false, "Print usage")
+	if program == "nsh" {
+		g.set.VarPF(oneLiner{g}, "command", "c", "Run these lines and quit")
+	}
+	return g
+}
+
+// oneLiner is -c: that an empty one was given matters.
+type oneLiner struct{ g *globals }
+
+func (o oneLiner) Set(s string) error { o.g.command = &s; return nil }
+func (o oneLiner) String() string     { return "" }
+func (o oneLiner) Type() string       { return "string" }
+
+// env makes what all calls share. Nothing is looked for before a verb needs it.
+func (g *globals) env(io builtins.Stdio) *builtins.Env {
+	env := &builtins.Env{Program: g.program, Version: version, Globals: func(fs *pflag.FlagSet) { g.flags.Register(fs, false) }}
+	resolve := sync.OnceValues(func() (*engine.Settings, error) {
+		s, err := engine.Resolve(g.flags)
+		return &s, err
+	})
+	env.Connect = func(ctx context.Context) (*builtins.Engine, error) {
+		s, err := resolve()
+		if err != nil {
+			return nil, err
+		}
+		env.Settings = s
+		if err := engine.Find(ctx, s, io.Err); err != nil {
+			return nil, err
+		}
+		e, err := containerd.Open(*s)
+		if err != nil {
+			return nil, err
+		}
+		return &builtins.Engine{Containers: e.Containers, Images: e.Images, System: e.System, Close: e.Close}, nil
+	}
+	return env
+}
+
+// interrupts ends the context at SIGINT and SIGTERM, unless the signals belong
+// to a process in the foreground.
+func interrupts(env *builtins.Env) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ch := make(chan os.Signal, 2)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		for range ch {
+			if !env.Proxying() {
+				cancel(fault.New(fault.Cancelled, "interrupted"))
+			}
+		}
+	}()
+	return ctx, func() { signal.Stop(ch); close(ch); cancel(nil) }
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"nsh/builtins"
+	"nsh/lang"
+	"nsh/lang/lineedit"
+	"nsh/lang/shell"
+	"nsh/runtime/fault"
+	"nsh/stdlib"
+)
+
+// commands gives the shell the verbs.
+type commands struct{ env *builtins.Env }
+
+func (c commands) IsVerb(word string) bool    { return builtins.IsVerb(word) }
+func (c commands) Suggest(word string) string { return builtins.Suggest(word) }
+func (c commands) Words() []string            { return builtins.VerbWords() }
+
+func (c commands) Run(ctx context.Context, io shell.Stdio, argv []string) int {
+	return builtins.Run(ctx, c.env, builtins.Stdio{In: io.In, Out: io.Out, Err: io.Err, TTY: terminalOf(io.In, io.Out)}, argv)
+}
+
+// terminalOf is the terminal behind the streams of one command: behind a pipe or
+// a redirection there is none.
+func terminalOf(in io.Reader, out io.Writer) builtins.TTY {
+	i, _ := in.(*os.File)
+	o, _ := out.(*os.File)
+	if i == nil || o == nil {
+		return nil
+	}
+	return terminal(i, o)
+}
+
+// scripts gives the shell the language.
+type scripts struct {
+	*lang.Interp
+	env *builtins.Env
+}
+
+func (s scripts) Chunk(ctx context.Context, src string) (string, error) {
+	v, err := s.Interp.Chunk(ctx, src)
+	if err != nil || v == nil || v == starlark.None {
+		return "", err
+	}
+	return builtins.Display(s.env, v), nil
+}
+
+func (s scripts) ExitCode(err error) (int, bool) { return lang.ExitCode(err) }
+func (s scripts) Quits(err error) bool           { return lang.Quits(err) }
+
+func (s scripts) Lookup(name string) ([]string, bool) {
+	v := s.Globals()[name]
+	if v == nil {
+		return nil, false
+	}
+	return builtins.ShellWords(v)
+}
+
+func (s scripts) Help(name string) (string, bool) {
+	if v := builtins.ScriptVerb(name); v != nil {
+		return v.ScriptHelp(), true
+	}
+	if f, ok := s.Interp.Lookup(name).(*starlark.Function); ok && f.Doc() != "" {
+		return f.Name() + ": " + f.Doc() + "\n", true
+	}
+	return "", false
+}
+
+// interpreter makes the language with the verbs in it.
+func interpreter(env *builtins.Env, io builtins.Stdio, args []string, session bool) *lang.Interp {
+	var i *lang.Interp
+	opts := lang.Options{
+		Predeclared: builtins.Predeclared(env), Stdlib: stdlib.FS, Stdout: io.Out, Stderr: io.Err, Args: args, Session: session,
+		Command: func(ctx context.Context, line string, in ioReader) (lang.CommandResult, error) {
+			var out, errs bytes.Buffer
+			sh := &shell.Shell{Commands: commands{env}, Scripts: scripts{i, env}}
+			code := sh.RunCommand(ctx, line, shell.Stdio{In: in, Out: &out, Err: &errs})
+			return lang.CommandResult{Code: code, Stdout: out.String(), Stderr: errs.String()}, ctx.Err()
+		},
+	}
+	i = lang.New(opts)
+	return i
+}
+
+type ioReader = io.Reader
+
+// session makes the shell of -c, of piped input and of the prompt.
+func session(env *builtins.Env, io builtins.Stdio, args []string) *shell.Shell {
+	i := interpreter(env, io, args, true)
+	return &shell.Shell{
+		Commands: commands{env}, Scripts: scripts{i, env}, Stdio: shell.Stdio{In: io.In, Out: io.Out, Err: io.Err},
+		Interrupt: shell.NotifyInterrupt(env.Proxying),
+	}
+}
+
+// prompt is the interactive shell, or what runs piped input.
+func prompt(ctx context.Context, env *builtins.Env, io builtins.Stdio) int {
+	sh := session(env, io, nil)
+	if io.TTY == nil || !io.TTY.IsInput() {
+		return sh.RunReader(ctx, io.In)
+	}
+	env.Interactive = true
+	in, _ := io.In.(*os.File)
+	out, _ := io.Out.(*os.File)
+	ed, err := lineedit.New(lineedit.Options{In: in, Out: out, History: historyFile(), Complete: sh.Complete}, io.TTY.IsOutput())
+	if err != nil {
+		fmt.Fprintf(io.Err, "nsh: %s\n", err)
+		return 1
+	}
+	defer ed.Close()
+	return sh.Interactive(ctx, ed)
+}
+
+func historyFile() string {
+	dir := os.Getenv("XDG_STATE_HOME")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return ""
+		}
+		dir = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(dir, "nsh", "history")
+}
+
+// maxScript bounds a script's size.
+const maxScript = 16 << 20
+
+// script runs a file, or standard input for "-".
+func script(ctx context.Context, env *builtins.Env, stdio builtins.Stdio, path string, args []string) int {
+	src, err := readScript(stdio.In, path)
+	if err != nil {
+		fmt.Fprintf(stdio.Err, "nsh: %s\n", err)
+		return 1
+	}
+	i := interpreter(env, stdio, args, false)
+	err = i.ExecFile(ctx, path, src)
+	code, quiet := lang.ExitCode(err)
+	if !quiet {
+		fmt.Fprint(stdio.Err, i.Report(err))
+	}
+	return code
+}
+
+func readScript(in io.Reader, path string) ([]byte, error) {
+	r := in
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fault.Wrap(err, "read script", path)
+		}
+		defer f.Close()
+		r = f
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxScript+1))
+	if err == nil && len(data) > maxScript {
+		err = fault.New(fault.Invalid, "it has more than %d bytes", maxScript)
+	}
+	return []byte(strings.TrimPrefix(string(data), "\ufeff")), fault.Wrap(err, "read script", path)
+}
