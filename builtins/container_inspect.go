@@ -354,10 +354,7 @@ func dockerNetworks(d container.Detail) *docker.NetworkSettings {
 			}
 		}
 	}
-	if d.Status != container.Running && d.Status != container.Paused {
-		return n
-	}
-	for _, p := range d.Ports {
+	for _, p := range openPorts(d.Container) {
 		key := mappingPort(p)
 		if p.HostPort == 0 {
 			if _, ok := n.Ports[key]; !ok {

@@ -26,7 +26,7 @@ var Port = Define(Verb{
 	if err != nil {
 		return nil, err
 	}
-	ports := slices.DeleteFunc(slices.Clone(c.Ports), func(m container.PortMapping) bool { return m.HostPort == 0 })
+	ports := slices.DeleteFunc(slices.Clone(openPorts(c)), func(m container.PortMapping) bool { return m.HostPort == 0 })
 	slices.SortFunc(ports, comparePorts)
 	if p.Port == "" {
 		return ports, nil

@@ -263,8 +263,8 @@ func (r *psColumns) Platform() *formatter.Platform {
 	return &formatter.Platform{Platform: p}
 }
 
-// Ports are the published ones.
-func (r *psColumns) Ports() string { return portsText(r.c.Ports) }
+// Ports are those that are open now.
+func (r *psColumns) Ports() string { return portsText(openPorts(r.c)) }
 
 // State is one of docker's words.
 func (r *psColumns) State() string { return string(r.c.Status) }
@@ -415,6 +415,16 @@ next:
 		closed = append(closed, text(s))
 	}
 	return strings.Join(append(closed, others...), ", ")
+}
+
+// openPorts are the ports of a container while it has a network: docker shows
+// none of one that does not run, though it will have them again.
+func openPorts(c container.Container) []container.PortMapping {
+	switch c.Status {
+	case container.Running, container.Paused, container.Restarting, container.Unknown:
+		return c.Ports
+	}
+	return nil
 }
 
 // hostIP is the address that a port without one is bound to.

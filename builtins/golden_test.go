@@ -74,7 +74,7 @@ func newCanned() *canned {
 			{
 				ID: digit("b"), Name: "a-very-long-name-for-a-container-that-somebody-made-up", Image: "localhost:5000/team/service-with-a-long-name:2024-11-05", ImageID: sha("2"),
 				Args: []string{"sleep", "infinity"}, Created: now.Add(-14*day - time.Hour), Status: container.Paused, StartedAt: now.Add(-3*day - time.Hour),
-				Ports:    []container.PortMapping{tcp("0.0.0.0", 3000, 3000), tcp("0.0.0.0", 3001, 3001), tcp("0.0.0.0", 3002, 3002), udp("127.0.0.1", 5353, 53), tcp("127.0.0.1", 5353, 53)},
+				Ports:    []container.PortMapping{tcp("0.0.0.0", 3000, 3000), tcp("0.0.0.0", 3001, 3001), tcp("0.0.0.0", 3002, 3002), udp("127.0.0.1", 5353, 53), tcp("127.0.0.1", 5353, 53), tcp("0.0.0.0", 80, 8000), tcp("0.0.0.0", 81, 8001)},
 				Networks: on("backend"), Mounts: []container.Mount{{Type: "volume", Name: "data", Source: "/var/lib/docker/volumes/data/_data", Destination: "/data", Mode: "z", RW: true}},
 				Size: &container.Size{},
 			},
@@ -90,6 +90,7 @@ func newCanned() *canned {
 			{
 				ID: digit("e"), Name: "weiß", Image: "alpine@" + sha("3"), ImageID: sha("3"), Args: []string{"echo", "grüße", "an", "alle", "welt"},
 				Created: now.Add(-500 * day), Status: container.Exited, ExitCode: 137, StartedAt: now.Add(-500 * day), FinishedAt: now.Add(-500 * day),
+				// Recorded, and not bound while it does not run: docker shows none.
 				Ports: []container.PortMapping{tcp("0.0.0.0", 80, 8000), tcp("0.0.0.0", 81, 8001)}, Networks: on("bridge"), Size: &container.Size{Writable: 123, Virtual: 7830123},
 			},
 		},

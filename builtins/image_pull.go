@@ -1,11 +1,13 @@
 package builtins
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"iter"
 	"os"
 	"strconv"
+	"sync"
 
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/jsonstream"
@@ -83,8 +85,12 @@ func pull(call *Call, w io.Writer, ref string, opts image.PullOptions, quiet boo
 		for range messages { //nolint:revive // what cannot be shown any more is dropped
 		}
 	}()
-	messages <- jsonstream.Message{ID: firstOf(parts.Tag, parts.Digest), Status: "Pulling from " + remoteName(name)}
+	// Said when the registry has answered, as dockerd does.
+	found := sync.OnceFunc(func() {
+		messages <- jsonstream.Message{ID: cmp.Or(parts.Tag, parts.Digest), Status: "Pulling from " + remoteName(name)}
+	})
 	opts.Progress = func(p image.Progress) {
+		found()
 		m := jsonstream.Message{ID: image.ShortID(p.Digest), Status: p.Status}
 		if p.Total > 0 && (p.Status == "Downloading" || p.Status == "Extracting") {
 			m.Progress = &jsonstream.Progress{Current: p.Done, Total: p.Total}
@@ -93,6 +99,7 @@ func pull(call *Call, w io.Writer, ref string, opts image.PullOptions, quiet boo
 	}
 	img, err := call.Images.Pull(call.Context, ref, opts)
 	if err == nil {
+		found()
 		messages <- jsonstream.Message{Status: "Digest: " + img.ID}
 		status := "Downloaded newer image for "
 		if before.ID == img.ID {
@@ -114,13 +121,6 @@ func remoteName(name string) string {
 		return name
 	}
 	return reference.Path(named)
-}
-
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 func received(ch <-chan jsonstream.Message) iter.Seq2[jsonstream.Message, error] {
