@@ -91,9 +91,11 @@ func pull(call *Call, w io.Writer, ref string, opts image.PullOptions, quiet boo
 	})
 	opts.Progress = func(p image.Progress) {
 		found()
-		m := jsonstream.Message{ID: image.ShortID(p.Digest), Status: p.Status}
+		// That there is a progress, though an empty one, keeps the line of a
+		// layer in its place on a terminal.
+		m := jsonstream.Message{ID: image.ShortID(p.Digest), Status: p.Status, Progress: &jsonstream.Progress{}}
 		if p.Total > 0 && (p.Status == "Downloading" || p.Status == "Extracting") {
-			m.Progress = &jsonstream.Progress{Current: p.Done, Total: p.Total}
+			m.Progress.Current, m.Progress.Total = p.Done, p.Total
 		}
 		messages <- m
 	}
