@@ -81,8 +81,11 @@ var List = Define(Verb{
 	if p.Format == "wide" && !p.Quiet {
 		format = psWide
 	}
-	return wrong(rows(call.Stdout, format, psHeader, out))
+	return rows(call.Stdout, format, psKind, psHeader, out)
 })
+
+// psKind is what docker calls the type of a row.
+const psKind = "*formatter.ContainerContext"
 
 // psWide is nerdctl's --format wide.
 const psWide = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Runtime}}\t{{.Platform}}\t{{.Size}}"
@@ -120,8 +123,8 @@ func (p *psParams) check(call *Call) error {
 		fmt.Fprintln(call.Stderr, "WARNING: Ignoring custom format, because both --format and --quiet are set.")
 	}
 	sample := &psRow{}
-	if err := tryTemplate(p.Format, sample); err != nil {
-		return wrong(err)
+	if err := tryTemplate(p.Format, psKind, sample); err != nil {
+		return err
 	}
 	if !p.Quiet && sample.asksSize {
 		p.Size = true

@@ -58,10 +58,12 @@ func TestContainerFilters(t *testing.T) {
 	}
 }
 
-func TestFilterErrors(t *testing.T) {
+func TestListErrors(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ line, want string }{
 		{"ps -f foo=bar", "! Error response from daemon: invalid filter 'foo'\n! hint: there are ancestor, before, exited, expose, id, label, name, network, publish, since, status, volume\n[exit 1]\n"},
+		{"ps --format '{{.Name}}'", "! failed to execute template: template: :1:2: executing \"\" at <.Name>: can't evaluate field Name in type *formatter.ContainerContext\n! hint: did you mean .Names?\n[exit 1]\n"},
+		{"images --format '{{.Repo.X}}'", "! template parsing error: template: :1:7: executing \"\" at <.Repo.X>: can't evaluate field Repo in type *formatter.imageContext\n[exit 1]\n"},
 		{"ps -f labl=bar", "! Error response from daemon: invalid filter 'labl'\n! hint: there are ancestor, before, exited, expose, id, label, name, network, publish, since, status, volume\n[exit 1]\n"},
 		{"ps -f status=dancing", "! Error response from daemon: invalid filter 'status=dancing': invalid value for state (dancing): must be one of created, running, paused, restarting, removing, exited, dead\n[exit 1]\n"},
 		{"ps -f exited=x", "! Error response from daemon: invalid filter 'exited=x': strconv.Atoi: parsing \"x\": invalid syntax\n[exit 1]\n"},

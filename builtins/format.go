@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/docker/cli/cli/command/formatter"
@@ -81,10 +83,11 @@ func configFormat(key string) string {
 }
 
 // rows writes a list through docker's formatter: each row is a pointer to a
-// struct whose methods are the columns, header has their titles.
-func rows[R formatter.SubContext](w io.Writer, format formatter.Format, header formatter.SubContext, list []R) error {
+// struct whose methods are the columns, header has their titles. kind is what
+// docker calls the type of its rows.
+func rows[R formatter.SubContext](w io.Writer, format formatter.Format, kind string, header formatter.SubContext, list []R) error {
 	ctx := formatter.Context{Output: w, Format: format}
-	return ctx.Write(header, func(write func(formatter.SubContext) error) error {
+	err := ctx.Write(header, func(write func(formatter.SubContext) error) error {
 		for _, r := range list {
 			if err := write(r); err != nil {
 				return err
@@ -92,19 +95,43 @@ func rows[R formatter.SubContext](w io.Writer, format formatter.Format, header f
 		}
 		return nil
 	})
+	return columnError(err, kind, *new(R))
 }
 
 // tryTemplate tells what is wrong with a template before anything is asked.
 // sample is a row without content.
-func tryTemplate(format string, sample any) error {
+func tryTemplate(format, kind string, sample any) error {
 	tmpl, err := templates.Parse(format)
 	if err != nil {
-		return fmt.Errorf("failed to parse template: %w", err)
+		return wrong(fmt.Errorf("failed to parse template: %w", err))
 	}
 	if err := tmpl.Execute(io.Discard, sample); err != nil {
-		return fmt.Errorf("failed to execute template: %w", err)
+		return columnError(fmt.Errorf("failed to execute template: %w", err), kind, sample)
 	}
 	return nil
+}
+
+var noColumn = regexp.MustCompile(`can't evaluate field (\w+) in type (\S+)$`)
+
+// columnError is docker's for a column that is not there, with the one that it
+// may have been meant for.
+func columnError(err error, kind string, row any) error {
+	if err == nil {
+		return nil
+	}
+	m := noColumn.FindStringSubmatch(err.Error())
+	if m == nil {
+		return wrong(err)
+	}
+	f := fault.New(fault.Invalid, "%s", strings.Replace(err.Error(), m[2], kind, 1))
+	var columns []string
+	for i, t := 0, reflect.TypeOf(row); i < t.NumMethod(); i++ {
+		columns = append(columns, t.Method(i).Name)
+	}
+	if near := closest(m[1], columns); near != "" {
+		f = f.WithHint("did you mean .%s?", near)
+	}
+	return wrong(f)
 }
 
 // templateError is docker's exit status for a template that cannot be parsed.

@@ -60,7 +60,7 @@ var Images = Define(Verb{
 	case format == "wide" && !p.Quiet:
 		f = imagesWide
 	}
-	return wrong(rows(call.Stdout, f, imageHeader, out))
+	return rows(call.Stdout, f, "*formatter.imageContext", imageHeader, out)
 })
 
 // nerdctl's lists, with --names and with --format wide.
