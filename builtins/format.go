@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/docker/cli/cli/command/formatter"
 	"github.com/docker/cli/templates"
@@ -111,7 +112,7 @@ func tryTemplate(format, kind string, sample any) error {
 	return nil
 }
 
-var noColumn = regexp.MustCompile(`can't evaluate field (\w+) in type (\S+)$`)
+var noColumn = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`can't evaluate field (\w+) in type (\S+)$`) })
 
 // columnError is docker's for a column that is not there, with the one that it
 // may have been meant for.
@@ -119,7 +120,7 @@ func columnError(err error, kind string, row any) error {
 	if err == nil {
 		return nil
 	}
-	m := noColumn.FindStringSubmatch(err.Error())
+	m := noColumn().FindStringSubmatch(err.Error())
 	if m == nil {
 		return wrong(err)
 	}

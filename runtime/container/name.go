@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/moby/sys/signal"
@@ -27,13 +28,14 @@ func NewID() string {
 	}
 }
 
-// namePattern is docker's, daemon/names/names.go.
-var namePattern = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+// namePattern is docker's, daemon/names/names.go. It is compiled when it is
+// needed: every command would wait for it.
+var namePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`) })
 
 // ValidateName checks a name by docker's rule. A name of hex digits may hide an
 // ID, which docker allows, too.
 func ValidateName(name string) error {
-	if namePattern.MatchString(name) && len(name) <= 200 {
+	if namePattern().MatchString(name) && len(name) <= 200 {
 		return nil
 	}
 	return fault.New(fault.Invalid, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name)

@@ -91,15 +91,11 @@ func (c *creation) resolveImage(ctx context.Context) error {
 		}
 		return nil
 	}
-	img, err := c.images.Get(ctx, c.spec.Image)
+	stored, err := c.images.record(ctx, c.spec.Image)
 	if err != nil {
 		return err
 	}
-	c.image = img.Name
-	stored, err := c.c.ImageService().Get(ctx, img.Name)
-	if err != nil {
-		return fault.Wrap(err, "look up image", c.spec.Image)
-	}
+	c.image = stored.Name
 	match := platforms.Default()
 	if c.spec.Platform != "" {
 		p, err := platforms.Parse(c.spec.Platform)
@@ -118,7 +114,7 @@ func (c *creation) resolveImage(ctx context.Context) error {
 		c.spec.Platform = platforms.Format(platforms.Normalize(conf.Platform))
 	}
 	c.chain = identity.ChainID(conf.RootFS.DiffIDs).String()
-	c.rec.Image = img.Name
+	c.rec.Image = stored.Name
 	if !c.unpacked(ctx) {
 		if err := ci.Unpack(ctx, c.s.Snapshotter); err != nil && !errdefs.IsAlreadyExists(err) {
 			return fault.Wrap(err, "unpack image", c.spec.Image)

@@ -506,7 +506,8 @@ func (s *Containers) Remove(ctx context.Context, ref string, opts container.Remo
 				return fault.Wrap(err, "kill container", ref)
 			}
 		}
-		if err := s.deleteTask(ctx, f.ID); err != nil && !opts.Force {
+		// Also with force: a process whose record is gone could not be found again.
+		if err := s.deleteTask(ctx, f.ID); err != nil {
 			return fault.Wrap(err, "remove the process of container", ref)
 		}
 	}

@@ -17,11 +17,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
@@ -30,6 +28,7 @@ import (
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"golang.org/x/sys/unix"
 
 	"nsh/runtime/container"
 	"nsh/runtime/datastore"
@@ -157,8 +156,8 @@ func (s *Containers) tasks(ctx context.Context) (map[string]*task.Process, error
 	return m, nil
 }
 
-// hexRef is what can be a prefix of an ID.
-var hexRef = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
+// isHex tells what can be a prefix of an ID.
+func isHex(s string) bool { return len(s) <= 64 && strings.Trim(s, "0123456789abcdef") == "" }
 
 // find resolves a ref and asks for the container's task.
 func (s *Containers) find(ctx context.Context, ref string) (found, error) {
@@ -180,7 +179,7 @@ func (s *Containers) record(ctx context.Context, ref string) (containers.Contain
 	// A filter is a regular expression in part, and its string is quoted Go:
 	// a ref is checked before it is put into one.
 	filters := []string{fmt.Sprintf("labels.%q==%s", labelName, strconv.Quote(ref))}
-	if hexRef.MatchString(ref) {
+	if isHex(ref) {
 		filters = append(filters, "id~=^"+ref)
 	} else {
 		filters = append(filters, "id=="+strconv.Quote(ref))
@@ -270,6 +269,9 @@ func (s *Containers) value(f found) container.Container {
 	rec, mine := ours(f.Container)
 	if mine {
 		c.Args, c.ImageID = rec.Args, rec.ImageID
+		if !rec.Spec.Rootfs {
+			c.Image = rec.Spec.Image // as it was typed, as docker shows it
+		}
 	} else if spec, err := ociSpec(f.Container); err == nil && spec.Process != nil {
 		c.Args = spec.Process.Args
 	}
@@ -404,21 +406,10 @@ func (s *Containers) size(ctx context.Context, c container.Container) *container
 	return &container.Size{Writable: use.Size, Virtual: total}
 }
 
-// bootTime is read once: it is when the kernel started, in seconds since 1970.
-var bootTime = sync.OnceValue(func() int64 {
-	data, _ := os.ReadFile("/proc/stat")
-	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "btime "); ok {
-			n, _ := strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
-			return n
-		}
-	}
-	return 0
-})
-
 // processStart tells when a process began, from /proc/PID/stat's starttime
 // (proc_pid_stat(5), field 22, in ticks of 1/100 s since boot). It is right
-// whoever started the container.
+// whoever started the container. Boot is counted back from now: btime in
+// /proc/stat is only good to a second.
 func processStart(pid int) (time.Time, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -434,5 +425,9 @@ func processStart(pid int) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return time.Unix(bootTime(), 0).Add(time.Duration(ticks) * (time.Second / 100)), nil
+	var up unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &up); err != nil {
+		return time.Time{}, err
+	}
+	return time.Now().Add(time.Duration(ticks)*(time.Second/100) - time.Duration(up.Nano())), nil
 }

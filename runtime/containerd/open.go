@@ -37,7 +37,7 @@ func Open(s engine.Settings) (*Engine, error) {
 	return &Engine{
 		Containers: &Containers{c: c, s: s, store: store, images: images, net: net, hosts: network.Hosts{Root: store.Root, Namespace: s.Namespace}},
 		Images:     images,
-		System:     &System{c: c, s: s, store: store, net: net},
+		System:     &System{c: c, s: s, store: store, net: net, images: images},
 		client:     c,
 	}, nil
 }

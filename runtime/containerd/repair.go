@@ -49,7 +49,12 @@ func (s *System) Repair(ctx context.Context, dryRun bool) ([]system.Leftover, er
 	for id := range tasks {
 		if _, ok := live[id]; !ok {
 			left(system.Leftover{Kind: "process", Name: id, Detail: "a task without a container"}, func() error {
-				return errors.Join(cs.kill9(ctx, id), cs.deleteTask(ctx, id))
+				// containerd deletes the task of a container only.
+				rec := containers.Container{ID: id, Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}}
+				if _, err := s.c.ContainerService().Create(ctx, rec); err != nil {
+					return err
+				}
+				return errors.Join(cs.kill9(ctx, id), cs.deleteTask(ctx, id), s.c.ContainerService().Delete(ctx, id))
 			})
 		}
 	}
@@ -106,6 +111,11 @@ func (s *System) Repair(ctx context.Context, dryRun bool) ([]system.Leftover, er
 			return cs.Remove(ctx, r.ID, container.RemoveOptions{Force: true, Volumes: true})
 		})
 	}
+	images, err := s.images.Leftovers(ctx, dryRun)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	out = append(out, images...)
 	gone, err := s.net.GC(ctx, s.store.Namespace, attached(recs, tasks), dryRun)
 	if err != nil {
 		errs = append(errs, err)

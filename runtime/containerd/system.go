@@ -25,10 +25,11 @@ import (
 
 // System is system.Service on containerd.
 type System struct {
-	c     *client.Client
-	s     engine.Settings
-	store *datastore.Store
-	net   network.Attacher
+	c      *client.Client
+	s      engine.Settings
+	store  *datastore.Store
+	net    network.Attacher
+	images *Images
 }
 
 var _ system.Service = (*System)(nil)

@@ -3,6 +3,7 @@ package image
 import (
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -107,7 +108,8 @@ func ShortID(id string) string {
 	return id
 }
 
-var idPrefix = regexp.MustCompile(`^(sha256:)?[0-9a-f]{1,64}$`)
+// idPrefix is compiled when it is needed: every command would wait for it.
+var idPrefix = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(sha256:)?[0-9a-f]{1,64}$`) })
 
 // NoSuchImage is the error for a ref that matches nothing, in docker's wording.
 func NoSuchImage(ref string) error {
@@ -117,7 +119,7 @@ func NoSuchImage(ref string) error {
 			any = reference.TagNameOnly(named)
 		}
 		shown = reference.FamiliarString(any)
-	} else if !idPrefix.MatchString(ref) {
+	} else if !idPrefix().MatchString(ref) {
 		return fault.New(fault.Invalid, "%s", err)
 	}
 	return fault.New(fault.NotFound, "No such image: %s", shown)
@@ -156,7 +158,7 @@ func Find(ref string, all []Image) (Match, error) {
 			}
 		}
 	}
-	if !idPrefix.MatchString(ref) {
+	if !idPrefix().MatchString(ref) {
 		return Match{}, NoSuchImage(ref)
 	}
 	prefix := "sha256:" + strings.TrimPrefix(ref, "sha256:")

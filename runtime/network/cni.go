@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -285,19 +284,27 @@ func (c *CNI) detach(ctx context.Context, r Request, name string, i int) error {
 }
 
 // withEmptyNetNS gives fn the path of a new network namespace, which is gone
-// afterwards.
+// afterwards. A thread of its own holds it: a program that fn starts is started from
+// another, in the namespace of this process.
 func withEmptyNetNS(fn func(path string) error) error {
-	done := make(chan error, 1)
+	type made struct {
+		path string
+		err  error
+	}
+	ready, done := make(chan made), make(chan struct{})
 	go func() {
 		// Not unlocked: the thread ends with this goroutine, and the namespace with it.
 		runtime.LockOSThread()
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- fault.Wrap(err, "make", "a network namespace")
-			return
-		}
-		done <- fn(fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()))
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		ready <- made{fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()), fault.Wrap(err, "make", "a network namespace")}
+		<-done
 	}()
-	return <-done
+	defer close(done)
+	m := <-ready
+	if m.err != nil {
+		return m.err
+	}
+	return fn(m.path)
 }
 
 // lockDir holds one lock a container: an end that the helper notices and a
@@ -425,5 +432,3 @@ func hasNFT() bool {
 	}
 	return false
 }
-
-var _ = exec.ErrNotFound

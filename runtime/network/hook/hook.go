@@ -16,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"nsh/runtime/container"
 	"nsh/runtime/network"
 )
 
@@ -47,6 +46,11 @@ func Main(args []string, stdin io.Reader, stderr io.Writer) int {
 	fmt.Fprintln(stderr, err)
 	if h != nil && h.dir != "" {
 		_ = os.WriteFile(filepath.Join(h.dir, "oci-hook."+h.event+".log"), []byte(time.Now().Format(time.RFC3339Nano)+" "+err.Error()+"\n"), 0o600)
+		if h.event == "postStop" {
+			// A failure here would keep the runtime from deleting the container.
+			// Who removes it disconnects it once more, and says why that fails.
+			return 0
+		}
 	}
 	return 1
 }
@@ -207,5 +211,3 @@ func AtExit(dir string) error {
 	hosts := network.Hosts{Root: filepath.Dir(filepath.Dir(filepath.Dir(dir))), Namespace: cfg.Namespace}
 	return Disconnect(ctx, network.New(cfg.CNIPath, cfg.CNINetconfPath, ""), hosts, h.req)
 }
-
-var _ = container.ShortID
