@@ -438,13 +438,13 @@ func (r *ImageRef) Unpack(v starlark.Value) error {
 
 // Unpack takes a name, an ID, or any value that has one.
 func (r *ObjectRef) Unpack(v starlark.Value) error {
-	var c ContainerRef
-	var i ImageRef
-	switch {
-	case c.Unpack(v) == nil:
-		*r = ObjectRef(c)
-	case i.Unpack(v) == nil:
-		*r = ObjectRef(i)
+	switch v := v.(type) {
+	case *Container:
+		*r = ObjectRef(v.value.ID)
+	case *Image:
+		*r = ObjectRef(v.value.ID) // by its name a container might be meant
+	case starlark.String:
+		*r = ObjectRef(v)
 	default:
 		return wants(v, "container or image, or its name or ID")
 	}
