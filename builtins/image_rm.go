@@ -42,7 +42,9 @@ var RemoveImage = Define(Verb{
 	}
 	err := joinErrors(errs)
 	if p.Force && err != nil && !call.Script && allNotFound(errs) {
-		fmt.Fprintf(call.Stderr, "Error response from daemon: %s\n", err)
+		for _, err := range errs {
+			fmt.Fprintf(call.Stderr, "Error response from daemon: %s\n", err)
+		}
 		return out, nil
 	}
 	return out, err
