@@ -5,12 +5,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 
 	"nsh/runtime/container"
+	"nsh/runtime/engine"
 	"nsh/runtime/fault"
 	"nsh/runtime/network"
 	"nsh/runtime/system"
@@ -57,6 +59,17 @@ func (s *System) Repair(ctx context.Context, dryRun bool) ([]system.Leftover, er
 				return errors.Join(cs.kill9(ctx, id), cs.deleteTask(ctx, id), s.c.ContainerService().Delete(ctx, id))
 			})
 		}
+	}
+	for _, sh := range engine.Shims(s.s.Address) {
+		// A client that was killed while containerd started a shim for it: nobody
+		// knows of that shim any more.
+		if tasks[sh.ID] != nil || sh.Namespace != s.store.Namespace {
+			continue
+		}
+		if at, err := processStart(sh.Pid); err != nil || time.Since(at) < orphanAge {
+			continue
+		}
+		left(system.Leftover{Kind: "process", Name: strconv.Itoa(sh.Pid), Detail: "a shim without a task, of container " + container.ShortID(sh.ID)}, sh.Kill)
 	}
 	names, err := s.store.Names()
 	if err != nil {

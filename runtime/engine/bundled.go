@@ -273,35 +273,8 @@ func (l Layout) Status() Status {
 			}
 		}
 	}
-	s.Shims = len(l.shims())
+	s.Shims = len(Shims(l.Address()))
 	return s
-}
-
-// shims are the processes that hold containers of this engine: their socket
-// address is below its state directory.
-func (l Layout) shims() []int {
-	var out []int
-	entries, _ := os.ReadDir("/proc")
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		cmd, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		if err != nil {
-			continue
-		}
-		args := bytes.Split(cmd, []byte{0})
-		if !bytes.HasSuffix(args[0], []byte("containerd-shim-runc-v2")) {
-			continue
-		}
-		for i, a := range args[:len(args)-1] {
-			if string(a) == "-address" && string(args[i+1]) == l.Address() {
-				out = append(out, pid)
-			}
-		}
-	}
-	return out
 }
 
 // stopDeadline is how long the engine may take to end by itself.
