@@ -39,12 +39,16 @@ func (v *Verb) Builtin(env *Env) *starlark.Builtin { return v.builtin(env, v.scr
 // builtin is the function under the name that its errors use.
 func (v *Verb) builtin(env *Env, name string) *starlark.Builtin {
 	return starlark.NewBuiltin(name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		return v.script(thread, env, name, args, kwargs)
+		value, err := v.script(thread, env, name, args, kwargs)
+		if err != nil {
+			return nil, err
+		}
+		return ToStarlark(env, value)
 	})
 }
 
-// script makes one call from Starlark.
-func (v *Verb) script(thread *starlark.Thread, env *Env, name string, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+// script makes one call from Starlark and gives what the verb returned.
+func (v *Verb) script(thread *starlark.Thread, env *Env, name string, args starlark.Tuple, kwargs []starlark.Tuple) (any, error) {
 	if v.CommandOnly != "" {
 		return nil, fault.New(fault.Invalid, "%s: only on a command line", name).WithHint("%s", v.CommandOnly)
 	}
@@ -58,7 +62,7 @@ func (v *Verb) script(thread *starlark.Thread, env *Env, name string, args starl
 	if err != nil {
 		return nil, scriptError(err)
 	}
-	return ToStarlark(env, value)
+	return value, nil
 }
 
 // scriptError makes one [fault.Error] of what a verb failed with, so that a

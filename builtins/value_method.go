@@ -78,19 +78,18 @@ func (t *methodTable) attr(env *Env, self starlark.Value, name string) starlark.
 	}
 	full := t.noun + "." + name
 	variadic := v.first().variadic()
-	one := variadic && v.result.Kind() == reflect.Slice && v.result.Name() == ""
 	return starlark.NewBuiltin(name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		if variadic && len(args) > 0 {
 			return nil, fault.New(fault.Invalid, "%s: got %s, want 0: the others have a name, as in %s", full, plural(len(args)), v.example()).
 				WithHint("%s", v.Signature())
 		}
-		out, err := v.script(thread, env, full, append(starlark.Tuple{self}, args...), kwargs)
+		value, err := v.script(thread, env, full, append(starlark.Tuple{self}, args...), kwargs)
 		if err != nil {
 			return nil, err
 		}
-		if list, ok := out.(*starlark.List); one && ok && list.Len() == 1 {
-			return list.Index(0), nil
+		if r := reflect.ValueOf(value); variadic && r.Kind() == reflect.Slice && r.Type().Name() == "" && r.Len() == 1 {
+			value = r.Index(0).Interface()
 		}
-		return out, nil
+		return ToStarlark(env, value)
 	}).BindReceiver(self)
 }

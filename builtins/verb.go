@@ -76,7 +76,6 @@ type Verb struct {
 	NoEngine bool
 
 	params func() []param // made at the first call: all of them would cost every start of the program
-	result reflect.Type
 	make   func() reflect.Value
 	do     func(*Call, reflect.Value) (any, error)
 	show   func(*Call, reflect.Value, any) error
@@ -112,7 +111,6 @@ func Define[P, R any](v Verb, do func(*Call, *P) (R, error), show func(*Call, *P
 
 func newVerb[P, R any](v Verb, do func(*Call, *P) (R, error), show func(*Call, *P, R) error) *Verb {
 	v.params = sync.OnceValue(func() []param { return paramsOf(reflect.TypeFor[P](), v.Paths[0]) })
-	v.result = reflect.TypeFor[R]()
 	v.make = func() reflect.Value { return reflect.ValueOf(new(P)) }
 	v.do = func(c *Call, p reflect.Value) (any, error) {
 		r, err := do(c, p.Interface().(*P))
