@@ -103,8 +103,16 @@ def deploy(tag):
 
 deploy("1")
 `)
-	if !strings.Contains(got, `run: unexpected keyword "publis" (did you mean "publish"?)`) || !strings.Contains(got, `    return run("box:" + tag`) || !strings.Contains(got, "hint: run(image, *command, ") {
+	if !strings.Contains(got, `run: unexpected keyword "publis" (did you mean "publish"?)`) || !strings.Contains(got, `    return run("box:" + tag`) || strings.Contains(got, "hint:") {
 		t.Errorf("got\n%s", got)
+	}
+}
+
+func TestHintOfManyKeywords(t *testing.T) {
+	t.Parallel()
+	got := script(t, inMemory(t), "run(\"box:1\", name = 1)\n")
+	if want := "\nhint: run(image, *command, …); run? lists the keywords\n"; !strings.HasSuffix(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 

@@ -94,7 +94,7 @@ func scriptError(err error) error {
 // for all verbs.
 func (v *Verb) unpack(p reflect.Value, name string, args starlark.Tuple, kwargs []starlark.Tuple) error {
 	bad := func(format string, a ...any) error {
-		return fault.New(fault.Invalid, "%s: %s", name, fmt.Sprintf(format, a...)).WithHint("%s", v.Signature())
+		return fault.New(fault.Invalid, "%s: %s", name, fmt.Sprintf(format, a...)).WithHint("%s", v.synopsis())
 	}
 	given := map[string]bool{}
 	rest, positional := args, 0
@@ -130,7 +130,7 @@ func (v *Verb) unpack(p reflect.Value, name string, args starlark.Tuple, kwargs 
 		switch {
 		case q == nil:
 			if near := closest(key, v.keywords()); near != "" {
-				return bad("unexpected keyword %q (did you mean %q?)", key, near)
+				return fault.New(fault.Invalid, "%s: unexpected keyword %q (did you mean %q?)", name, key, near)
 			}
 			return bad("unexpected keyword %q", key)
 		case q.noScript:
@@ -202,6 +202,29 @@ func (v *Verb) example() string {
 		}
 	}
 	return "name = value"
+}
+
+// longSignature is what fits on a line or two.
+const longSignature = 160
+
+// synopsis is the signature, cut after the positional arguments when there is
+// more than one wants to read in an error.
+func (v *Verb) synopsis() string {
+	s := v.Signature()
+	if len(s) <= longSignature {
+		return s
+	}
+	parts := []string{}
+	for i := range v.params() {
+		if q := &v.params()[i]; q.arg != "" && !q.noScript {
+			if q.variadic() {
+				parts = append(parts, "*"+q.name())
+			} else {
+				parts = append(parts, q.name())
+			}
+		}
+	}
+	return fmt.Sprintf("%s(%s); %s? lists the keywords", v.scriptName(), strings.Join(append(parts, "…"), ", "), v.scriptName())
 }
 
 // Signature is how a script calls the verb: "stop(container, …, *, signal=, time=)".

@@ -81,7 +81,7 @@ func (t *methodTable) attr(env *Env, self starlark.Value, name string) starlark.
 	return starlark.NewBuiltin(name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		if variadic && len(args) > 0 {
 			return nil, fault.New(fault.Invalid, "%s: got %s, want 0: the others have a name, as in %s", full, plural(len(args)), v.example()).
-				WithHint("%s", v.Signature())
+				WithHint("%s", v.synopsis())
 		}
 		value, err := v.script(thread, env, full, append(starlark.Tuple{self}, args...), kwargs)
 		if err != nil {
