@@ -26,13 +26,13 @@ CTRDLD   = -s -w -X $(CTRD)/version.Version=$(CTRDV) -X $(CTRD)/version.Package=
 MODULE  := go.mod go.sum
 SOURCES := $(shell find cmd lang builtins runtime stdlib -type f ! -name '*_test.go' 2>/dev/null)
 
-all: bin/nsh libexec/nsh-helper libexec/nsh-engine libexec/containerd-shim-runc-v2 libexec/runc $(PLUGINS:%=libexec/cni/.%)
+all: bin/nsh libexec/nsh-helper libexec/nsh-hook libexec/nsh-engine libexec/containerd-shim-runc-v2 libexec/runc $(PLUGINS:%=libexec/cni/.%)
 
 bin/nsh: $(SOURCES) $(MODULE)
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/nsh
 
-libexec/nsh-helper: $(SOURCES) $(MODULE)
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/nsh-helper
+libexec/nsh-helper libexec/nsh-hook: libexec/%: $(SOURCES) $(MODULE)
+	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./cmd/$*
 
 libexec/nsh-engine: cmd/nsh-engine/main.go $(MODULE)
 	$(GO) build -trimpath -ldflags '$(CTRDLD)' -o $@ ./cmd/nsh-engine
@@ -77,7 +77,7 @@ bench: all libexec/ctr
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/nsh/cni
 	install bin/nsh $(DESTDIR)$(PREFIX)/bin/nsh
-	install libexec/nsh-helper libexec/nsh-engine libexec/containerd-shim-runc-v2 libexec/runc $(DESTDIR)$(PREFIX)/libexec/nsh
+	install libexec/nsh-helper libexec/nsh-hook libexec/nsh-engine libexec/containerd-shim-runc-v2 libexec/runc $(DESTDIR)$(PREFIX)/libexec/nsh
 	install $(addprefix libexec/cni/,$(notdir $(PLUGINS))) $(DESTDIR)$(PREFIX)/libexec/nsh/cni
 
 clean:

@@ -261,7 +261,7 @@ func (c *creation) publish() error {
 			mappings = append(mappings, container.PortMapping{HostIP: "0.0.0.0", ContainerPort: n, Protocol: protoOr(proto)})
 		}
 	}
-	if len(mappings) > 0 && cniNetwork(c.networks()) {
+	if cniNetwork(c.networks()) {
 		for _, m := range mappings {
 			if m.HostPort == 0 {
 				p, err := network.FreePort(m)
@@ -272,6 +272,9 @@ func (c *creation) publish() error {
 			}
 			cfg.PortMappings = append(cfg.PortMappings, m)
 		}
+	}
+	if !cniNetwork(c.networks()) {
+		return nil
 	}
 	data, err := json.Marshal(cfg)
 	if err != nil {

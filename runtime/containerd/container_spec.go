@@ -753,12 +753,13 @@ func (c *creation) hooks(s *specs.Spec) error {
 	if !cniNetwork(c.networks()) && c.spec.PidFile == "" {
 		return nil
 	}
+	program := filepath.Join(filepath.Dir(c.s.Helper), "nsh-hook")
 	hook := func(event string) specs.Hook {
-		args := []string{c.s.Helper, "hook", "--cni-path", c.s.CNIPath, "--cni-netconfpath", c.s.CNINetconfPath}
+		args := []string{program, "--cni-path", c.s.CNIPath, "--cni-netconfpath", c.s.CNINetconfPath}
 		if c.s.BridgeIP != "" {
 			args = append(args, "--bridge-ip", c.s.BridgeIP)
 		}
-		return specs.Hook{Path: c.s.Helper, Args: append(args, event), Env: []string{defaultPath}}
+		return specs.Hook{Path: program, Args: append(args, event), Env: []string{defaultPath}}
 	}
 	s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{hook("createRuntime")}, Poststop: []specs.Hook{hook("postStop")}}
 	return nil
