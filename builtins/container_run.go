@@ -181,16 +181,26 @@ var Run_ = Define(Verb{
 	if err != nil {
 		return nil, err
 	}
+	release := func() {}
+	if p.Rm {
+		if release, err = call.Containers.RemoveAtExit(call.Context, c.ID); err != nil {
+			return nil, discard(call, c, true, err)
+		}
+	}
+	// Also when the user detaches, and when this process dies.
+	defer func() { release() }()
 	if p.Detach {
+		// Looked at before it starts: with --rm it may be gone right after.
+		release()
+		release = func() {}
 		if _, err := call.Containers.Start(call.Context, c.ID, nil); err != nil {
 			return nil, discard(call, c, p.Rm, err)
 		}
-		if p.Rm {
-			if err := removeAtExit(call, c); err != nil {
-				return nil, err
-			}
+		now, err := call.Containers.Get(call.Context, c.ID)
+		if p.Rm && fault.Is(err, fault.NotFound) {
+			return c, nil
 		}
-		return call.Containers.Get(call.Context, c.ID)
+		return now, err
 	}
 	fg := foreground{
 		stdin: p.Interactive, tty: p.TTY, attach: p.Attach, sigProxy: p.SigProxy && !p.TTY, detachKeys: p.DetachKeys, check: p.Check, text: p.Stdin,
@@ -277,7 +287,7 @@ func ensureImage(call *Call, ref, platform, policy string, quiet bool) error {
 	if platform != "" {
 		opts.Platforms = []string{platform}
 	}
-	_, err := call.Images.Pull(call.Context, ref, opts)
+	_, err := pull(call, call.Stderr, ref, opts, quiet)
 	return err
 }
 

@@ -2,10 +2,8 @@ package builtins
 
 import (
 	"context"
-	"fmt"
 
 	"nsh/runtime/container"
-	"nsh/runtime/fault"
 )
 
 type startParams struct {
@@ -31,7 +29,7 @@ var Start = Define(Verb{
 			return err
 		})
 	}
-	if len(p.Containers) > 1 {
+	if len(p.Containers) != 1 {
 		return nil, misuse("you cannot start and attach multiple containers at once")
 	}
 	ref := string(p.Containers[0])
@@ -114,16 +112,3 @@ var Exec = Define(Verb{
 		return call.Containers.Exec(call.Context, string(p.Container), spec, s)
 	})
 }, nil)
-
-// removeAtExit arranges that a container in the background goes when it ends,
-// with no process of ours waiting: its log writer does it.
-func removeAtExit(call *Call, c container.Container) error {
-	if r, ok := call.Containers.(interface {
-		RemoveAtExit(ctx context.Context, ref string) error
-	}); ok {
-		return r.RemoveAtExit(call.Context, c.ID)
-	}
-	return fault.New(fault.Invalid, "run: this engine cannot remove a container in the background at its end").WithHint("leave out --rm or --detach")
-}
-
-var _ = fmt.Sprint

@@ -385,6 +385,11 @@ func (c *collector) end() error {
 	}
 	c.ports.free(c.dir)
 	c.unlock()
+	if c.process.exited {
+		if rerr := removeAtExit(c.dir); rerr != nil {
+			c.tell(rerr)
+		}
+	}
 	if c.srv != nil {
 		c.part()
 		c.srv.Close()

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,4 +53,43 @@ func disconnect(dir string) error {
 		err = errors.New(path + " at-exit: exit status " + strconv.Itoa(st.ExitCode()))
 	}
 	return err
+}
+
+// maxAtExit bounds the file of removeAtExit.
+const maxAtExit = 64 << 10
+
+// removeAtExit starts the command that the file at-exit names, its words ended by
+// NUL, and does not wait for it: it removes the container, and with it waits for
+// this process. A file that is locked is somebody's who does it himself.
+func removeAtExit(dir string) error {
+	path := filepath.Join(dir, "at-exit")
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return nil
+	}
+	buf := make([]byte, maxAtExit)
+	n, err := f.Read(buf)
+	if err != nil {
+		return err
+	}
+	words := strings.Split(strings.TrimSuffix(string(buf[:n]), "\x00"), "\x00")
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	p, err := os.StartProcess(words[0], words, &os.ProcAttr{
+		Dir: "/", Env: []string{hookPath}, Files: []*os.File{null, null, null}, Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	if err != nil {
+		return err
+	}
+	return p.Release()
 }

@@ -67,8 +67,8 @@ func (s scripts) Lookup(name string) ([]string, bool) {
 }
 
 func (s scripts) Help(name string) (string, bool) {
-	if v := builtins.ScriptVerb(name); v != nil {
-		return v.ScriptHelp(), true
+	if text, ok := builtins.ScriptHelp(name); ok {
+		return text, true
 	}
 	if f, ok := s.Interp.Lookup(name).(*starlark.Function); ok && f.Doc() != "" {
 		return f.Name() + ": " + f.Doc() + "\n", true

@@ -66,6 +66,11 @@ type Service interface {
 	// container is a conflict unless forced.
 	Remove(ctx context.Context, ref string, opts RemoveOptions) error
 
+	// RemoveAtExit arranges that a container is removed when its process ends,
+	// though nobody waits for that. Until release is called, or the caller dies, it
+	// is the caller's business: he removes it himself, or calls release.
+	RemoveAtExit(ctx context.Context, ref string) (release func(), err error)
+
 	// Wait blocks until the container does not run, and tells how it ended.
 	// For one that was never started it waits for the first end.
 	Wait(ctx context.Context, ref string) (Exit, error)
