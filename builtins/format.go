@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -87,7 +88,9 @@ func configFormat(key string) string {
 // struct whose methods are the columns, header has their titles. kind is what
 // docker calls the type of its rows.
 func rows[R formatter.SubContext](w io.Writer, format formatter.Format, kind string, header formatter.SubContext, list []R) error {
-	ctx := formatter.Context{Output: w, Format: format}
+	// The formatter writes cell by cell.
+	out := bufio.NewWriter(w)
+	ctx := formatter.Context{Output: out, Format: format}
 	err := ctx.Write(header, func(write func(formatter.SubContext) error) error {
 		for _, r := range list {
 			if err := write(r); err != nil {
@@ -96,6 +99,9 @@ func rows[R formatter.SubContext](w io.Writer, format formatter.Format, kind str
 		}
 		return nil
 	})
+	if ferr := out.Flush(); err == nil {
+		err = ferr
+	}
 	return columnError(err, kind, *new(R))
 }
 

@@ -36,7 +36,8 @@ func Run(args []string, io builtins.Stdio) int {
 	}
 	words := g.set.Args()
 	env := g.env(io)
-	defer env.Close()
+	// The connection is left to the end of the process: to close it takes a
+	// millisecond, and nothing is lost.
 	ctx, stop := interrupts(env)
 	defer stop()
 	switch {
