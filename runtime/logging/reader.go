@@ -5,12 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"nsh/runtime/container"
@@ -114,7 +109,7 @@ func (r *reader) read(ctx context.Context, ended func() bool) error {
 
 // start opens the file with the first entry that may be wanted, and goes there.
 func (r *reader) start(ctx context.Context) error {
-	files, err := openAll(r.path)
+	files, err := openAll(ctx, r.path)
 	if err != nil {
 		return fault.Wrap(err, "read log", r.path)
 	}
@@ -277,146 +272,13 @@ func (r *reader) next() (*os.File, error) {
 		r.queue = r.queue[1:]
 		return f, nil
 	}
-	if !r.opts.Follow {
+	switch {
+	case !r.opts.Follow:
 		return nil, nil
+	case r.cur == nil:
+		return oldest(r.path)
 	}
-	if r.cur != nil {
-		now, err := os.Stat(r.path)
-		if err != nil {
-			return nil, missing(err)
-		}
-		mine, err := r.cur.Stat()
-		if err != nil || os.SameFile(now, mine) {
-			return nil, err
-		}
-	}
-	files, err := openAll(r.path)
-	if err != nil || len(files) == 0 {
-		return nil, err
-	}
-	i := 0
-	if r.cur != nil {
-		mine, err := r.cur.Stat()
-		if err != nil {
-			closeAll(files)
-			return nil, err
-		}
-		// Not there: so many files were begun meanwhile that it has been
-		// removed, and with it maybe others. The oldest one comes next.
-		i = 1 + slices.IndexFunc(files, func(f *os.File) bool {
-			st, err := f.Stat()
-			return err == nil && os.SameFile(st, mine)
-		})
-	}
-	var next *os.File
-	for k, f := range files {
-		if k == i {
-			next = f
-		} else {
-			f.Close()
-		}
-	}
-	return next, nil
-}
-
-func closeAll(files []*os.File) {
-	for _, f := range files {
-		f.Close()
-	}
-}
-
-func missing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// openAll opens all files of a log, oldest first. A rotation may be going on: files
-// are opened from new to old, so that one that moves is met twice and not missed,
-// and it is done again when they were moved by more than that.
-func openAll(path string) ([]*os.File, error) {
-	for try := 0; ; try++ {
-		files, err := openOnce(path)
-		if err != nil {
-			return nil, err
-		}
-		if len(files) == 0 || try == 10 || !moved(path, files[len(files)-1]) {
-			return files, nil
-		}
-		closeAll(files)
-	}
-}
-
-// moved tells whether path is another file than f by now.
-func moved(path string, f *os.File) bool {
-	now, err := os.Stat(path)
-	if err != nil {
-		return false
-	}
-	was, err := f.Stat()
-	return err == nil && !os.SameFile(now, was)
-}
-
-func openOnce(path string) (files []*os.File, err error) {
-	numbers, err := numbersOf(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			closeAll(files)
-			files = nil
-		}
-	}()
-	for _, n := range append([]int{0}, numbers...) {
-		name := path
-		if n > 0 {
-			name = numbered(path, n)
-		}
-		// A fifo or device under that name must not block.
-		f, err := os.OpenFile(name, os.O_RDONLY|oNonblock, 0)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return files, err
-		}
-		st, err := f.Stat()
-		if err != nil || !st.Mode().IsRegular() || slices.ContainsFunc(files, func(g *os.File) bool {
-			other, err := g.Stat()
-			return err == nil && os.SameFile(st, other)
-		}) {
-			f.Close()
-			continue
-		}
-		files = append(files, f)
-	}
-	slices.Reverse(files)
-	return files, nil
-}
-
-// numbersOf lists the numbers of the rotated files, ascending: 1 is the newest.
-func numbersOf(path string) ([]int, error) {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return nil, missing(err)
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, missing(err)
-	}
-	var out []int
-	for _, name := range names {
-		if s, ok := strings.CutPrefix(name, filepath.Base(path)+"."); ok {
-			if n, err := strconv.Atoi(s); err == nil && n > 0 && strconv.Itoa(n) == s {
-				out = append(out, n)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out, nil
+	return successor(r.path, r.cur)
 }
 
 // tail finds where the last n entries begin: the file and the offset in it. It reads

@@ -10,8 +10,6 @@ import (
 )
 
 const (
-	oNonblock = unix.O_NONBLOCK
-
 	// lookEvery is how long a change may go unnoticed that inotify does not tell,
 	// such as a lock that is given up in another directory than the log's.
 	lookEvery = 250 * time.Millisecond
