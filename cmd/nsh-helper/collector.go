@@ -24,9 +24,8 @@ const (
 	// than two writers that append whole lines.
 	lockWait = 10 * time.Second
 
-	// quiet is how long a terminal whose process has ended may be silent before
-	// what comes is taken to be complete: the shim copies it, and closes the pipe
-	// when it has.
+	// quiet is how long a stream that the shim copies may be silent, once the
+	// process has ended, before what has come is taken to be complete.
 	quiet = 2 * time.Second
 
 	// drainFor bounds the reading from processes that outlive the container's
@@ -138,9 +137,7 @@ func (c *collector) open() error {
 	// of the file will do.
 	_, _ = unix.Write(ready, []byte{0})
 	unix.Close(ready)
-	if !c.fifo {
-		c.process.watch()
-	}
+	c.process.watch()
 	return nil
 }
 
@@ -358,8 +355,8 @@ func (c *collector) end() error {
 	if c.srv != nil {
 		c.srv.Hoard()
 	}
-	if c.tty && c.process.exited {
-		c.drainTerminal()
+	if (c.tty || c.fifo) && c.process.exited {
+		c.drainCopied()
 	} else {
 		c.drain()
 	}
@@ -418,20 +415,25 @@ func (c *collector) drain() {
 	}
 }
 
-// drainTerminal reads to the end, which the shim makes when it has copied all; but
-// not for ever, since it has other reasons not to.
-func (c *collector) drainTerminal() {
-	for c.out.fd >= 0 {
-		fds := []unix.PollFd{c.out.poll(false)}
+// drainCopied reads what the shim copies from a terminal, or between pipes, to the
+// end, which the shim makes when it has copied all; but not for ever, since it has
+// other reasons not to.
+func (c *collector) drainCopied() {
+	for c.out.fd >= 0 || c.err.fd >= 0 {
+		fds := []unix.PollFd{c.out.poll(false), c.err.poll(false)}
 		last := time.Now()
-		for fds[0].Revents == 0 {
+		for fds[0].Revents|fds[1].Revents == 0 {
 			left := quiet - time.Since(last)
 			if left <= 0 || wait(fds, left) != nil {
 				return
 			}
 		}
-		c.read(&c.out, readSize)
-		c.hoard()
+		for i, s := range []*stream{&c.out, &c.err} {
+			if fds[i].Revents != 0 {
+				c.read(s, readSize)
+				c.hoard()
+			}
+		}
 	}
 }
 

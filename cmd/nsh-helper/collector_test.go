@@ -346,6 +346,46 @@ func TestFifo(t *testing.T) {
 	}
 }
 
+// With the process known, its end counts, not that of its output: a daemon closes
+// that. What the shim is still copying then is not lost.
+func TestFifoWithProcess(t *testing.T) {
+	t.Parallel()
+	s := newShim(t).write("network-config.json", `{}`).startFifo()
+	out, errs := s.openFifo("stdout"), s.openFifo("stderr")
+	c := exec.Command("sleep", "60")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.pidFile(c.Process.Pid)
+	io.WriteString(out, "one\n")
+	out.Close()
+	errs.Close()
+	time.Sleep(100 * time.Millisecond)
+	s.running()
+	_ = c.Process.Kill()
+	_ = c.Wait()
+	s.ended(5 * time.Second)
+	s.wantLog("one\n", "")
+	if _, err := os.Stat(filepath.Join(s.dir, "hook-was-called")); err != nil {
+		t.Error(err)
+	}
+
+	s = newShim(t).startFifo()
+	out, errs = s.openFifo("stdout"), s.openFifo("stderr")
+	c = exec.Command("true")
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
+	}
+	s.pidFile(c.Process.Pid)
+	time.Sleep(100 * time.Millisecond)
+	io.WriteString(out, "late\n")
+	io.WriteString(errs, "too\n")
+	out.Close()
+	errs.Close()
+	s.ended(5 * time.Second)
+	s.wantLog("late\n", "too\n")
+}
+
 // A silent container whose helper's starter has gone is no reason to end.
 func TestFifoOfSilentContainer(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,8 @@ import (
 // pidFile is what the shim has the OCI runtime write into the bundle, which is the
 // working directory (containerd cmd/containerd-shim-runc-v2/process/utils.go,
 // InitPidFile). It is there from the start with a terminal; otherwise the helper
-// is started first.
+// is started first. For log-fifo the program that starts the helper may write such
+// a file into the directory that it starts it in.
 const pidFile = "init.pid"
 
 // lookEvery is how often the file is looked for where inotify cannot be had: a
@@ -23,7 +24,8 @@ const lookEvery = 20 * time.Millisecond
 // asked for that: the kernel tells. When it cannot be told, the helper still ends
 // by SIGTERM or at the end of the output.
 type process struct {
-	bundle int  // directory; 0: not looked at
+	bundle int // directory; 0: not looked at
+	pid    int
 	look   bool // for the file
 	events int  // inotify; 0: none
 	pidfd  int  // 0: not known yet
@@ -58,6 +60,7 @@ func (p *process) find() {
 		return
 	}
 	fd, err := unix.PidfdOpen(pid, 0)
+	p.pid = pid
 	switch err {
 	case nil:
 		p.pidfd = fd
@@ -92,7 +95,7 @@ func (p *process) read() int {
 
 // current tells whether the task is still there. When it is not, the container may
 // have been started again, with things that are no longer this helper's.
-func (p *process) current() bool { return p.read() > 0 }
+func (p *process) current() bool { return p.read() == p.pid }
 
 func (p *process) poll() unix.PollFd {
 	switch {

@@ -11,7 +11,8 @@ const usage = "usage: nsh-helper {log|log-tty|log-fifo} DIR\n       nsh-helper h
 // container writes to stdout, 4 to stderr, and closing 5 tells that the helper is
 // ready. log-tty does not look at 4, and log-fifo reads the fifos DIR/stdout and
 // DIR/stderr instead of 3 and 4. The working directory is the bundle of the
-// container, except for log-fifo.
+// container; for log-fifo any directory with a file init.pid in it, written when
+// the process is known, or without one: then the end of both fifos is the end.
 func Run(args []string, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "hook" {
 		// Only an error comes back.
