@@ -100,7 +100,7 @@ func Resolve(all []Container, ref string) (Container, error) {
 // ParseSignal takes a signal by number or by name, with or without SIG.
 func ParseSignal(s string) (syscall.Signal, error) {
 	n, err := signal.ParseSignal(s)
-	if err != nil || n < 1 {
+	if err != nil || n < 1 || n > 64 { // SIGRTMAX
 		return 0, fault.New(fault.Invalid, "invalid signal: %s", s)
 	}
 	return n, nil

@@ -116,6 +116,8 @@ func TestParseSignal(t *testing.T) {
 		{"0", 0, "invalid signal: 0"},
 		{"NOPE", 0, "invalid signal: NOPE"},
 		{"-9", 0, "invalid signal: -9"},
+		{"64", 64, ""},
+		{"65", 0, "invalid signal: 65"},
 	} {
 		got, err := ParseSignal(tt.in)
 		if got != tt.want || text(err) != tt.err {
