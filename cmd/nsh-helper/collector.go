@@ -98,18 +98,16 @@ func (c *collector) run() error {
 // an error: a container whose output is not read stands still, so whatever is
 // wrong with the log or the socket, the output is taken.
 func (c *collector) open() error {
-	if err := c.signals(); err != nil {
-		return err
-	}
 	ready := 5
 	c.out, c.err = stream{fd: 3, number: stdio.Stdout}, stream{fd: 4, number: stdio.Stderr}
+	if !c.fifo && !(isPipe(3) && isPipe(4)) {
+		return errors.New("file descriptors 3 and 4 are not pipes; it is containerd's shim that runs this")
+	}
 	switch {
 	case c.tty:
 		unix.Close(c.err.fd)
 		c.err.fd = -1
 	case c.fifo:
-		unix.Close(c.out.fd)
-		unix.Close(c.err.fd)
 		c.starter.watch()
 		var err error
 		if c.out.fd, err = openFifo(filepath.Join(c.dir, "stdout")); err != nil {
@@ -118,6 +116,9 @@ func (c *collector) open() error {
 		if c.err.fd, err = openFifo(filepath.Join(c.dir, "stderr")); err != nil {
 			return err
 		}
+	}
+	if err := c.signals(); err != nil {
+		return err
 	}
 	c.buf = make([]byte, stdio.HeaderSize+readSize)
 	if err := c.takeLock(); err != nil {
@@ -135,8 +136,10 @@ func (c *collector) open() error {
 	}
 	// The byte is what containerd's scheme binary-v2 waits for; for binary the end
 	// of the file will do.
-	_, _ = unix.Write(ready, []byte{0})
-	unix.Close(ready)
+	if isPipe(ready) {
+		_, _ = unix.Write(ready, []byte{0})
+		unix.Close(ready)
+	}
 	c.process.watch()
 	return nil
 }
@@ -156,6 +159,11 @@ func (c *collector) signals() error {
 		_, _ = unix.Write(c.term, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	}()
 	return nil
+}
+
+func isPipe(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO
 }
 
 func openFifo(path string) (int, error) {

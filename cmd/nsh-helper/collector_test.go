@@ -606,7 +606,12 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%q: %d, %q", args, code, notes.String())
 		}
 	}
-	out, err := exec.Command(helperPath, "hook", "a", "b").CombinedOutput()
+	out, err := exec.Command(helperPath, "log", t.TempDir()).CombinedOutput()
+	want := "nsh-helper: file descriptors 3 and 4 are not pipes; it is containerd's shim that runs this\n"
+	if err == nil || string(out) != want {
+		t.Errorf("by hand: %v, %q", err, out)
+	}
+	out, err = exec.Command(helperPath, "hook", "a", "b").CombinedOutput()
 	if err != nil || !bytes.Contains(out, []byte("b/hook-was-called")) {
 		t.Errorf("hook: %v, %q", err, out)
 	}
