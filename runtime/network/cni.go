@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/invoke"
@@ -336,6 +337,27 @@ func (c *CNI) lock(r Request) (func(), error) {
 // content the container's ID and the interface.
 type lease struct {
 	ip, id, ifname string
+	young          bool // an ADD may be under way
+}
+
+// settled is how old a lease without a result must be before nobody is waiting
+// for the plugins any more.
+const settled = 10 * time.Second
+
+// connected tells whether the host's end of an attachment is still there.
+func connected(info cached) bool {
+	var res types100.Result
+	if json.Unmarshal(info.Result, &res) != nil {
+		return false
+	}
+	for _, in := range res.Interfaces {
+		if in.Sandbox == "" && strings.HasPrefix(in.Name, "veth") {
+			if _, err := os.Stat(filepath.Join("/sys/class/net", filepath.Base(in.Name))); err == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (c *CNI) leases(network string) []lease {
@@ -358,6 +380,9 @@ func (c *CNI) leases(network string) []lease {
 			continue
 		}
 		l := lease{ip: e.Name(), id: f[0], ifname: "eth0"}
+		if st, err := e.Info(); err == nil {
+			l.young = time.Since(st.ModTime()) < settled
+		}
 		if len(f) > 1 {
 			l.ifname = f[1]
 		}
@@ -367,9 +392,13 @@ func (c *CNI) leases(network string) []lease {
 }
 
 // GC goes by libcni's cache and by the leases, and takes away by DEL what has
-// the namespace's prefix and no live container. CNI's own GC verb would also
-// do, but knows only one list of what is valid for a network that several tools
-// and namespaces share: what is not on the list is lost.
+// the namespace's prefix and no live container. A namespace of the same name may
+// be another engine's on this host, so that is not enough: the host's end of the
+// veth pair must be gone, too, which it is as soon as the container's namespace is.
+//
+// CNI's own GC verb is not used: it knows only one list of what is valid for a
+// network that several tools, engines and namespaces share, and what is not on the
+// list is lost.
 func (c *CNI) GC(ctx context.Context, namespace string, live []string, dryRun bool) ([]Leftover, error) {
 	ours := func(id string) (string, bool) {
 		rest, ok := strings.CutPrefix(id, namespace+"-")
@@ -380,7 +409,7 @@ func (c *CNI) GC(ctx context.Context, namespace string, live []string, dryRun bo
 		return rest, !slices.Contains(live, rest)
 	}
 	found := map[string]Leftover{}
-	ports := map[string]bool{}
+	used := map[string]bool{}
 	files, _ := os.ReadDir(c.results())
 	for _, f := range files {
 		info, ok := c.readCache(f.Name())
@@ -388,16 +417,20 @@ func (c *CNI) GC(ctx context.Context, namespace string, live []string, dryRun bo
 			continue
 		}
 		if id, stale := ours(info.ContainerID); stale {
-			found[info.NetworkName+" "+id] = Leftover{Network: info.NetworkName, ID: id, What: "attachment", Detail: info.IfName}
-			ports[id] = true
+			key := info.NetworkName + " " + id
+			if connected(info) {
+				used[key] = true
+				continue
+			}
+			found[key] = Leftover{Network: info.NetworkName, ID: id, What: "attachment", Detail: info.IfName}
 		}
 	}
 	nets, _ := os.ReadDir(c.Leases)
 	for _, n := range nets {
 		for _, l := range c.leases(n.Name()) {
-			if id, stale := ours(l.id); stale {
+			if id, stale := ours(l.id); stale && !l.young {
 				key := n.Name() + " " + id
-				if _, there := found[key]; !there {
+				if _, there := found[key]; !there && !used[key] {
 					found[key] = Leftover{Network: n.Name(), ID: id, What: "address", Detail: l.ip}
 				}
 			}
