@@ -31,8 +31,10 @@ all: bin/nsh libexec/nsh-helper libexec/nsh-hook libexec/nsh-engine libexec/cont
 bin/nsh: $(SOURCES) $(MODULE)
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/nsh
 
+# Without huge pages, which would double what the helper has resident where they
+# are on for all; a //go:debug line is refused for this setting.
 libexec/nsh-helper libexec/nsh-hook: libexec/%: $(SOURCES) $(MODULE)
-	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./cmd/$*
+	$(GO) build -trimpath -ldflags '-s -w -X runtime.godebugDefault=disablethp=1' -o $@ ./cmd/$*
 
 libexec/nsh-engine: cmd/nsh-engine/main.go $(MODULE)
 	$(GO) build -trimpath -ldflags '$(CTRDLD)' -o $@ ./cmd/nsh-engine

@@ -63,6 +63,11 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (_ contain
 			}
 		}
 	}()
+	if spec.StopSignal != "" {
+		if _, err := container.ParseSignal(spec.StopSignal); err != nil {
+			return container.Container{}, err
+		}
+	}
 	if err := c.resolveImage(ctx); err != nil {
 		return container.Container{}, err
 	}
@@ -311,32 +316,12 @@ func (c *creation) exposed() []string {
 	return out
 }
 
-// args are what the container executes: entrypoint and command, by docker's
-// rule that a new entrypoint drops the image's command.
-func (c *creation) args() ([]string, error) {
-	entry, cmd := c.cfg.Entrypoint, c.cfg.Cmd
-	if c.spec.Entrypoint != nil {
-		entry, cmd = *c.spec.Entrypoint, nil
-		if len(entry) == 1 && entry[0] == "" {
-			entry = nil
-		}
-	}
-	if len(c.spec.Command) > 0 {
-		cmd = c.spec.Command
-	}
-	args := append(append([]string(nil), entry...), cmd...)
-	if len(args) == 0 {
-		return nil, fault.New(fault.Invalid, "no command specified").WithHint("the image has no default command: name one after it")
-	}
-	return args, nil
-}
-
 // write writes the record and makes the snapshot. The users and groups of the
 // image must be known for the record; they are remembered by the image's chain
 // of layers, so that only the first container of an image has to wait for its
 // snapshot.
 func (c *creation) write(ctx context.Context) error {
-	args, err := c.args()
+	args, err := c.spec.Args(c.cfg.Entrypoint, c.cfg.Cmd)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (s *Containers) Exec(ctx context.Context, ref string, es container.ExecSpec
 	case f.task == nil || f.task.Status == task.Status_STOPPED || f.task.Status == task.Status_CREATED:
 		return nil, fault.New(fault.Conflict, "container %s is not running", f.ID).WithHint("start it with 'start %s'", ref)
 	case f.task.Status == task.Status_PAUSED:
-		return nil, fault.New(fault.Conflict, "Container %s is paused, unpause the container before exec", ref)
+		return nil, container.PausedExec(ref)
 	}
 	spec, err := ociSpec(f.Container)
 	if err != nil {
@@ -109,9 +109,9 @@ func execProcess(spec *specs.Spec, pid int, es container.ExecSpec) (*specs.Proce
 	p := *spec.Process
 	p.Args = es.Command
 	p.Terminal = es.TTY
-	p.Env = overlay(p.Env, es.Env)
+	p.Env = container.MergeEnv(p.Env, es.Env)
 	if es.TTY {
-		p.Env = overlay([]string{"TERM=xterm"}, p.Env)
+		p.Env = container.MergeEnv([]string{"TERM=xterm"}, p.Env)
 	}
 	if es.WorkDir != "" {
 		p.Cwd = es.WorkDir

@@ -4,6 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/core/containers"
 
 	"nsh/runtime/container"
 	"nsh/runtime/datastore"
@@ -39,7 +43,7 @@ func (s *Containers) Logs(ctx context.Context, ref string, opts container.LogOpt
 			if !opts.Follow {
 				return nil
 			}
-			if _, err := s.Wait(ctx, r.ID); err != nil {
+			if err := s.awaitStart(ctx, r); err != nil {
 				return ignoreEnd(ctx, err)
 			}
 		}
@@ -53,4 +57,26 @@ func ignoreEnd(ctx context.Context, err error) error {
 		return nil
 	}
 	return err
+}
+
+// awaitStart blocks until the container has been started.
+func (s *Containers) awaitStart(ctx context.Context, r containers.Container) error {
+	// Subscribed before the first look, or a start in between would be missed.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events, errs := s.c.Subscribe(ctx, fmt.Sprintf(`topic=="/tasks/start",event.container_id==%q`, r.ID), fmt.Sprintf(`topic=="/containers/delete",event.id==%q`, r.ID))
+	if t, err := s.task(ctx, r.ID); err != nil || t != nil && t.Status != task.Status_CREATED {
+		return err
+	}
+	select {
+	case ev := <-events:
+		if ev != nil && ev.Topic == "/containers/delete" {
+			return container.NotFound(r.Labels[labelName])
+		}
+		return nil
+	case err := <-errs:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

@@ -113,7 +113,7 @@ func (p *process) feed(w io.WriteCloser, streams container.Streams) {
 	go func() {
 		in := streams.Stdin
 		if p.tty && len(streams.DetachKeys) > 0 {
-			in = &detacher{r: in, keys: streams.DetachKeys}
+			in = container.DetachReader(in, streams.DetachKeys)
 		}
 		_, err := io.Copy(w, in)
 		if errors.Is(err, container.ErrDetached) {
@@ -126,37 +126,6 @@ func (p *process) feed(w io.WriteCloser, streams container.Streams) {
 			_, _ = p.s.c.TaskService().CloseIO(context.Background(), &tasks.CloseIORequest{ContainerID: p.id, ExecID: p.exec, Stdin: true})
 		}
 	}()
-}
-
-// detacher ends a stream at the detach keys. Keys that turn out to be
-// only the beginning of them are passed on when the next one comes.
-type detacher struct {
-	r    io.Reader
-	keys []byte
-	held int // how many of keys have been seen and not passed on
-}
-
-func (d *detacher) Read(buf []byte) (int, error) {
-	tmp := make([]byte, max(1, len(buf)-len(d.keys)))
-	n, err := d.r.Read(tmp)
-	out := buf[:0]
-	for _, b := range tmp[:n] {
-		if b == d.keys[d.held] {
-			d.held++
-			if d.held == len(d.keys) {
-				return len(out), container.ErrDetached
-			}
-			continue
-		}
-		out = append(out, d.keys[:d.held]...)
-		d.held = 0
-		if b == d.keys[0] && len(d.keys) > 1 {
-			d.held = 1
-			continue
-		}
-		out = append(out, b)
-	}
-	return len(out), err
 }
 
 // watch asks for the exit before the process can have one.

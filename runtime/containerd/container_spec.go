@@ -107,32 +107,8 @@ func (c *creation) env(s *specs.Spec) {
 	if c.spec.TTY {
 		env = append(env, "TERM=xterm")
 	}
-	env = overlay(env, c.cfg.Env)
-	s.Process.Env = overlay(env, c.spec.Env)
-}
-
-// overlay puts more over base: a variable that is there is replaced in place; a
-// word without "=" takes it away.
-func overlay(base, more []string) []string {
-	out := append([]string(nil), base...)
-next:
-	for _, kv := range more {
-		k, _, assigned := strings.Cut(kv, "=")
-		for i, have := range out {
-			if hk, _, _ := strings.Cut(have, "="); hk == k {
-				if assigned {
-					out[i] = kv
-				} else {
-					out = append(out[:i], out[i+1:]...)
-				}
-				continue next
-			}
-		}
-		if assigned {
-			out = append(out, kv)
-		}
-	}
-	return out
+	env = container.MergeEnv(env, c.cfg.Env)
+	s.Process.Env = container.MergeEnv(env, c.spec.Env)
 }
 
 func setNamespace(s *specs.Spec, t specs.LinuxNamespaceType, path string) {

@@ -1,9 +1,11 @@
 package containerd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +30,17 @@ import (
 
 // Start runs the container's process.
 func (s *Containers) Start(ctx context.Context, ref string, streams *container.Streams) (container.Process, error) {
-	f, err := s.find(ctx, ref)
+	r, err := s.record(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := s.lock(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	// What it is, is asked when nobody else can be starting it.
+	f, err := s.find(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -57,9 +69,54 @@ func (s *Containers) Start(ctx context.Context, ref string, streams *container.S
 		_ = s.kill9(ctx, f.ID)
 		_ = s.deleteTask(ctx, f.ID)
 		_ = s.disconnect(ctx, f.Container)
-		return nil, startError(f.Container, err)
+		err = startError(f.Container, err)
+		s.note(ctx, f.Container, err.Error())
+		return nil, err
+	}
+	if f.Labels[labelError] != "" {
+		s.note(ctx, f.Container, "")
 	}
 	return p, nil
+}
+
+// note records why the last start failed, for ps and inspect. That it cannot be
+// recorded changes nothing.
+func (s *Containers) note(ctx context.Context, r containers.Container, text string) {
+	const limit = 4000 // of containerd's 4096 for key and value
+	r.Labels[labelError] = text[:min(len(text), limit)]
+	_, _ = s.c.ContainerService().Update(ctx, r, "labels."+labelError)
+}
+
+// lock keeps others from starting or removing the container: it is held for as
+// long as that takes, and by nobody who waits for a process to end.
+func (s *Containers) lock(ctx context.Context, r containers.Container) (unlock func(), err error) {
+	dir := stateDir(r)
+	if dir == "" {
+		dir = s.store.Dir(r.ID)
+	}
+	f, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return func() {}, nil // made by another tool, or half removed
+	}
+	if err != nil {
+		return nil, fault.Wrap(err, "lock container", container.ShortID(r.ID))
+	}
+	for wait := time.Millisecond; ; wait = min(2*wait, 20*time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if err != unix.EWOULDBLOCK && err != unix.EINTR {
+			f.Close()
+			return nil, fault.Wrap(err, "lock", dir)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			f.Close()
+			return nil, fault.Wrap(ctx.Err(), "wait for who starts or removes container", container.ShortID(r.ID))
+		}
+	}
 }
 
 func (s *Containers) start(ctx context.Context, r containers.Container, streams *container.Streams) (_ *process, err error) {
@@ -110,9 +167,25 @@ func (s *Containers) start(ctx context.Context, r containers.Container, streams 
 			req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 		}
 	}
+	for _, f := range []string{portError, "init.pid"} {
+		if err := os.Remove(filepath.Join(dir, f)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fault.Wrap(err, "remove", filepath.Join(dir, f))
+		}
+	}
 	resp, err := s.c.TaskService().Create(ctx, req)
 	if err != nil {
 		return nil, errgrpc.ToNative(err)
+	}
+	if in && !tty {
+		// The log writer of fifos does not run in the bundle, where runc leaves this.
+		if err := datastore.WriteFile(filepath.Join(dir, "init.pid"), []byte(strconv.Itoa(int(resp.Pid))), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	// With a terminal the log writer, which takes the ports, is started after the
+	// hook has looked for its complaint.
+	if text, err := os.ReadFile(filepath.Join(dir, portError)); err == nil {
+		return nil, fault.New(fault.Conflict, "driver failed programming external connectivity on endpoint: %s", strings.TrimSpace(string(text)))
 	}
 	p := &process{s: s, id: r.ID, pid: int(resp.Pid), tty: tty}
 	if streams != nil {
@@ -132,6 +205,9 @@ func (s *Containers) start(ctx context.Context, r containers.Container, streams 
 	}
 	return p, nil
 }
+
+// portError is where the log writer says that a port is taken.
+const portError = "port-error"
 
 // mkfifo makes a named pipe, or leaves the one that is there.
 func mkfifo(path string) error {
@@ -363,7 +439,7 @@ func (s *Containers) Kill(ctx context.Context, ref, sig string) error {
 		return err
 	}
 	if f.task == nil || f.task.Status != task.Status_RUNNING && f.task.Status != task.Status_PAUSED {
-		return fault.New(fault.Conflict, "cannot kill container: %s: container %s is not running", ref, f.ID)
+		return container.CannotKill(ref, f.ID)
 	}
 	exit := s.waiter(ctx, f.ID, "")
 	if err := s.signal(ctx, f.ID, "", n, n == syscall.SIGKILL); err != nil {
@@ -390,7 +466,7 @@ func (s *Containers) Pause(ctx context.Context, ref string) error {
 	case f.task == nil || f.task.Status == task.Status_STOPPED || f.task.Status == task.Status_CREATED:
 		return fault.New(fault.Conflict, "container %s is not running", f.ID)
 	case f.task.Status == task.Status_PAUSED:
-		return fault.New(fault.Conflict, "container %s is already paused", f.ID)
+		return container.AlreadyPaused(f.ID)
 	}
 	_, err = s.c.TaskService().Pause(ctx, &tasks.PauseTaskRequest{ContainerID: f.ID})
 	return fault.Wrap(errgrpc.ToNative(err), "pause container", ref)
@@ -403,7 +479,7 @@ func (s *Containers) Unpause(ctx context.Context, ref string) error {
 		return err
 	}
 	if f.task == nil || f.task.Status != task.Status_PAUSED {
-		return fault.New(fault.Conflict, "container %s is not paused", f.ID)
+		return container.NotPaused(f.ID)
 	}
 	_, err = s.c.TaskService().Resume(ctx, &tasks.ResumeTaskRequest{ContainerID: f.ID})
 	return fault.Wrap(errgrpc.ToNative(err), "unpause container", ref)
@@ -459,6 +535,9 @@ func (s *Containers) Rename(ctx context.Context, ref, name string) error {
 		return fault.New(fault.Invalid, "Renaming a container with the same name as its current name")
 	}
 	taken, err := s.store.TakeName(name, r.ID, s.exists(ctx))
+	if fault.Is(err, fault.Conflict) {
+		return fault.New(fault.Conflict, "Error when allocating new name: %s", err).WithHint("%s", fault.HintOf(err))
+	}
 	if err != nil {
 		return err
 	}
@@ -478,21 +557,22 @@ func (s *Containers) Rename(ctx context.Context, ref, name string) error {
 // before; the record goes when only name and files are left, so that a removal
 // which is cut off can be done again.
 func (s *Containers) Remove(ctx context.Context, ref string, opts container.RemoveOptions) error {
-	f, err := s.find(ctx, ref)
+	r, err := s.record(ctx, ref)
+	if err != nil {
+		return err
+	}
+	unlock, err := s.lock(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	f, err := s.find(ctx, r.ID)
 	if err != nil {
 		return err
 	}
 	c := s.value(f)
 	if alive(c.Status) && !opts.Force {
-		state := "running"
-		if c.Status == container.Paused {
-			state = "paused"
-		}
-		name := c.Name
-		if name == "" {
-			name = c.ID
-		}
-		return fault.New(fault.Conflict, "cannot remove container %q: container is %s: stop the container before removing or force remove", name, state)
+		return container.CannotRemove(cmp.Or(c.Name, c.ID), c.Status)
 	}
 	if c.Pod != "" && !opts.Force {
 		return fault.New(fault.Conflict, "cannot remove container %q: it belongs to Kubernetes pod %s", ref, c.Pod).WithHint("let the kubelet remove it, or use --force")

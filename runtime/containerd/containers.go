@@ -269,6 +269,11 @@ func (s *Containers) value(f found) container.Container {
 	rec, mine := ours(f.Container)
 	if mine {
 		c.Args, c.ImageID = rec.Args, rec.ImageID
+		for k, v := range rec.Spec.Labels {
+			if v == "" {
+				c.Labels[k] = "" // containerd keeps no label without a value
+			}
+		}
 		if !rec.Spec.Rootfs {
 			c.Image = rec.Spec.Image // as it was typed, as docker shows it
 		}
@@ -285,6 +290,9 @@ func (s *Containers) value(f found) container.Container {
 	c.Mounts = mountPoints(l)
 	return c
 }
+
+// startSlack is between what we write down at a start and what the kernel says.
+const startSlack = 2 * time.Second
 
 func (s *Containers) status(c *container.Container, f found, dir string) {
 	life := datastore.ReadLifecycle(dir)
@@ -320,7 +328,8 @@ func (s *Containers) status(c *container.Container, f found, dir string) {
 		c.Status, c.Error = container.Unknown, "the shim does not answer"
 	}
 	if c.Pid > 0 {
-		if t, err := processStart(c.Pid); err == nil {
+		// Another tool, or the restart monitor, may have started it since.
+		if t, err := processStart(c.Pid); err == nil && t.Sub(c.StartedAt).Abs() > startSlack {
 			c.StartedAt = t
 		}
 	}

@@ -117,7 +117,7 @@ func Libexec() (string, error) {
 		}
 		dir = filepath.Join(root, "libexec")
 	}
-	for _, name := range []string{"containerd", "containerd-shim-runc-v2", "runc"} {
+	for _, name := range []string{"nsh-engine", "containerd-shim-runc-v2", "runc"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			return "", fmt.Errorf("the engine's programs are not built: %w (run make, or set NSH_LIBEXEC to where they are)", err)
 		}
@@ -206,7 +206,7 @@ func (e *Engine) Restart() error {
 	}
 	defer log.Close()
 
-	cmd := exec.Command(filepath.Join(e.Libexec, "containerd"), "--config", e.config)
+	cmd := exec.Command(filepath.Join(e.Libexec, "nsh-engine"), "--config", e.config)
 	cmd.Env = append(os.Environ(), "PATH="+e.Libexec+":"+os.Getenv("PATH"))
 	cmd.Stdout, cmd.Stderr = log, log
 	// A test binary that panics or runs into its timeout calls no cleanup:

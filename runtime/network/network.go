@@ -6,7 +6,7 @@
 // network is detached when the process has ended, by whoever notices first, so
 // everything here can be done twice.
 //
-// The package is linked into the small helper: it keeps off package net/http and
+// The package is linked into the hook, which runs for milliseconds: it keeps off
 // the client of containerd.
 package network
 
