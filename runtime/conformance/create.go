@@ -24,7 +24,7 @@ var create = []promise{
 			s.Errorf("the ID is %q", c.ID)
 		}
 		is(s, "the name", c.Name, "made")
-		is(s, "the image", c.Image, image.Familiar(img.Name))
+		is(s, "the image", c.Image, s.Image)
 		is(s, "the image's ID", c.ImageID, img.ID)
 		is(s, "the status", c.Status, container.Created)
 		is(s, "the pid", c.Pid, 0)
@@ -43,6 +43,14 @@ var create = []promise{
 		img, err := s.Images.Get(s.ctx, s.Image)
 		s.ok(err)
 		is(s, "the name", c.Name, container.DefaultName(img.Name, c.ID))
+	}},
+	{"shows the image as it was asked for", func(s *suite) {
+		s.derive("me/app:v1", image.Config{})
+		for _, ref := range []string{"me/app:v1", "docker.io/me/app:v1"} {
+			spec := s.spec("true")
+			spec.Image = ref
+			is(s, "the image", s.get(s.create(spec).ID).Image, ref)
+		}
 	}},
 	{"without the image is not_found", func(s *suite) {
 		_, err := s.Containers.Create(s.ctx, container.Spec{Image: "no-such-image", Name: "taken-by-nobody"})

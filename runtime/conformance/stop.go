@@ -303,6 +303,19 @@ var remove = []promise{
 		}
 		s.leaves()
 	}},
+	{"at exit is the caller's business until he lets go", func(s *suite) {
+		_, err := s.Containers.RemoveAtExit(s.ctx, "nope")
+		s.refuses(err, fault.NotFound, "No such container: nope")
+		c := s.create(s.spec("true"))
+		release, err := s.Containers.RemoveAtExit(s.ctx, c.ID)
+		s.ok(err)
+		is(s, "the output", s.startForeground(c.ID, nil), output{})
+		time.Sleep(300 * time.Millisecond)
+		is(s, "the status", s.get(c.ID).Status, container.Exited)
+		s.ok(s.Containers.Remove(s.ctx, c.ID, container.RemoveOptions{}))
+		release()
+		s.leaves()
+	}},
 	{"ends those who follow its log", func(s *suite) {
 		c := s.start(s.spec("sh", "-c", "echo ready; exec sleep 1000"))
 		s.says(c.ID, "ready\n")
@@ -455,11 +468,11 @@ var logs = []promise{
 		s.refuses(err, fault.Denied, "enough")
 		is(s, "the number of calls", calls, 1)
 	}},
-	{"keep lines of any length and bytes", func(s *suite) {
+	{"keep lines of any length and any UTF-8", func(s *suite) {
 		// 40000 bytes are more than an entry of a log and less than a pipe holds.
-		c := s.create(s.spec("sh", "-c", `x=0123456789; x=$x$x$x$x$x$x$x$x$x$x; x=$x$x$x$x$x$x$x$x$x$x; echo "$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x"; printf 'a\0b\377\r\n"\\<&'`))
+		c := s.create(s.spec("sh", "-c", `x=0123456789; x=$x$x$x$x$x$x$x$x$x$x; x=$x$x$x$x$x$x$x$x$x$x; echo "$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x$x"; printf 'a\0b\r\n"\\<&ü'`))
 		s.startForeground(c.ID, nil)
-		is(s, "the log", join(s.lines(c.ID, container.LogOptions{Tail: -1})), strings.Repeat("0123456789", 4000)+"\na\x00b\xff\r\n\"\\<&")
+		is(s, "the log", join(s.lines(c.ID, container.LogOptions{Tail: -1})), strings.Repeat("0123456789", 4000)+"\na\x00b\r\n\"\\<&ü")
 	}},
 	{"of a terminal are one stream", func(s *suite) {
 		spec := s.spec("sh", "-c", "echo out; echo err >&2")

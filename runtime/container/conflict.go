@@ -38,7 +38,7 @@ func PortInUse(m PortMapping) error {
 	if ip == "" {
 		ip = "0.0.0.0"
 	}
-	return fault.New(fault.Conflict, "Bind for %s:%d failed: port is already allocated", ip, m.HostPort).
+	return fault.New(fault.Conflict, "driver failed programming external connectivity on endpoint: Bind for %s:%d failed: port is already allocated", ip, m.HostPort).
 		WithHint("choose another host port, or stop what uses %d", m.HostPort)
 }
 

@@ -140,8 +140,8 @@ func TestConflicts(t *testing.T) {
 		{CannotRemove("web", Paused), `cannot remove container "web": container is paused and must be unpaused first`},
 		{AlreadyPaused(id), "Container " + id + " is already paused"},
 		{NotPaused(id), "Container " + id + " is not paused"},
-		{PortInUse(PortMapping{HostPort: 80}), "Bind for 0.0.0.0:80 failed: port is already allocated"},
-		{PortInUse(PortMapping{HostIP: "127.0.0.1", HostPort: 80}), "Bind for 127.0.0.1:80 failed: port is already allocated"},
+		{PortInUse(PortMapping{HostPort: 80}), "driver failed programming external connectivity on endpoint: Bind for 0.0.0.0:80 failed: port is already allocated"},
+		{PortInUse(PortMapping{HostIP: "127.0.0.1", HostPort: 80}), "driver failed programming external connectivity on endpoint: Bind for 127.0.0.1:80 failed: port is already allocated"},
 	} {
 		if tt.err.Error() != tt.want || !fault.Is(tt.err, fault.Conflict) {
 			t.Errorf("%q (%s), want %q", tt.err, fault.KindOf(tt.err), tt.want)

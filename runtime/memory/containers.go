@@ -12,7 +12,6 @@ import (
 
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
-	"nsh/runtime/image"
 )
 
 // Containers implements [container.Service]. It is part of an [Engine].
@@ -69,7 +68,7 @@ func (e *Engine) find(ref string) (*box, error) {
 // value makes the snapshot that callers see. It is called with the lock held.
 func (b *box) value() container.Container {
 	c := container.Container{
-		ID: b.id, Name: b.name, Image: image.Familiar(b.image), ImageID: b.imageID, Created: b.created,
+		ID: b.id, Name: b.name, Image: b.spec.Image, ImageID: b.imageID, Created: b.created,
 		Status: b.status, StartedAt: b.startedAt, FinishedAt: b.finishedAt, Error: b.failed,
 		Args: slices.Clone(b.args), Labels: maps.Clone(b.labels), Ports: slices.Clone(b.ports), Mounts: slices.Clone(b.spec.Mounts),
 		Runtime: "memory", Snapshotter: "memory", SnapshotKey: b.id, Platform: b.spec.Platform,

@@ -48,6 +48,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"nsh/runtime/container"
@@ -79,13 +80,15 @@ type Engine struct {
 	clock Clock
 	pids  atomic.Int64
 
+	stamps sync.Mutex // taken last, whatever else is held
+	last   time.Time  // of the last stamp
+
 	mu       sync.Mutex
 	rand     *rand.Rand // nil: crypto/rand
-	last     time.Time  // of the last stamp
 	boxes    map[string]*box
 	nets     map[string]*pool
 	ports    map[portKey][]portUser
-	programs map[string]Program
+	programs map[string]program
 }
 
 // firstPid is beyond the largest process ID of Linux (PID_MAX_LIMIT, 2^22), so
@@ -114,11 +117,13 @@ func New(opts Options) *Engine {
 
 // Register makes p what files of that base name do, in all containers that are
 // started from now on. It replaces a built-in program of that name, and puts the file
-// into the images that Pull makes up.
-func (e *Engine) Register(name string, p Program) {
+// into the images that Pull makes up. The signals are caught from the very
+// beginning; without them, one that is sent right after the start comes before p
+// has called [Process.Catch].
+func (e *Engine) Register(name string, p Program, catches ...syscall.Signal) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.programs[name] = p
+	e.programs[name] = program{p, catches}
 }
 
 // newID is called with the lock held.
@@ -137,14 +142,26 @@ func (e *Engine) newID() string {
 }
 
 // stamp is the time, a different one at each call, so that what was made later
-// is newer. It is called with the lock held.
+// is newer.
 func (e *Engine) stamp() time.Time {
-	t := e.clock.Now()
+	e.stamps.Lock()
+	defer e.stamps.Unlock()
+	t := e.clock.Now().UTC().Round(0)
 	if !t.After(e.last) {
 		t = e.last.Add(1)
 	}
 	e.last = t
 	return t
+}
+
+// now is the time, never before the last stamp.
+func (e *Engine) now() time.Time {
+	e.stamps.Lock()
+	defer e.stamps.Unlock()
+	if t := e.clock.Now().UTC().Round(0); t.After(e.last) {
+		return t
+	}
+	return e.last
 }
 
 // takePid numbers the processes of all containers.

@@ -397,9 +397,7 @@ func (m *Images) unpack(f facts) (unpacked, error) {
 
 // put sets a name. It is called with the lock held.
 func (m *Images) put(name string, target ocispec.Descriptor) record {
-	m.e.mu.Lock()
 	now := m.e.stamp()
-	m.e.mu.Unlock()
 	r := record{name: name, target: target, created: now, tagged: now}
 	if old, ok := m.records[name]; ok {
 		r.created = old.created

@@ -141,23 +141,23 @@ func (s *Containers) Start(ctx context.Context, ref string, streams *container.S
 
 // prepare makes all that a start needs. It is called with the lock held; after an
 // error the container is as it was.
-func (e *Engine) prepare(b *box) (*process, *Process, Program, error) {
+func (e *Engine) prepare(b *box) (*process, *Process, program, error) {
 	prog, args, err := e.lookup(b.files, b.args, b.env, b.dir)
 	if err != nil {
-		return nil, nil, nil, startError("failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: ", err)
+		return nil, nil, program{}, startError("failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error during container init: ", err)
 	}
 	if err := b.files.MkdirAll(b.dir); err != nil {
-		return nil, nil, nil, fault.Wrap(err, "make the working directory of container", b.name)
+		return nil, nil, program{}, fault.Wrap(err, "make the working directory of container", b.name)
 	}
 	if err := e.connect(b); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, program{}, err
 	}
 	for path, text := range map[string]string{"/etc/hostname": b.spec.Hostname + "\n", "/etc/hosts": b.hosts(), "/etc/resolv.conf": "nameserver 8.8.8.8\n"} {
 		_ = b.files.MkdirAll("/etc")
 		_ = b.files.WriteFile(path, []byte(text), 0o644)
 	}
 	b.run = &run{procs: map[int]*process{}}
-	p := b.newProcess(b.run, args, b.spec.User, nil)
+	p := b.newProcess(b.run, args, b.spec.User, nil, prog)
 	p.immune = !b.spec.Init
 	p.onEnding = func() { e.ended(b, p) }
 	return p, b.view(p, args, b.env, b.dir, b.spec.User, b.spec.TTY, b.log), prog, nil
@@ -274,7 +274,7 @@ func (s *Containers) Exec(ctx context.Context, ref string, spec container.ExecSp
 	if err != nil {
 		return nil, startError(prefix, err)
 	}
-	p := b.newProcess(b.run, args, user, nil)
+	p := b.newProcess(b.run, args, user, nil, prog)
 	h := &handle{p: p}
 	if spec.Detach {
 		p.in.close()
@@ -471,7 +471,7 @@ func (s *Containers) Logs(ctx context.Context, ref string, opts container.LogOpt
 }
 
 // program is lookup for a process that runs.
-func (b *box) program(files *Files, args, env []string, dir string) (Program, []string, error) {
+func (b *box) program(files *Files, args, env []string, dir string) (program, []string, error) {
 	b.e.mu.Lock()
 	defer b.e.mu.Unlock()
 	return b.e.lookup(files, args, env, dir)
@@ -479,11 +479,11 @@ func (b *box) program(files *Files, args, env []string, dir string) (Program, []
 
 // lookup finds the program that a command stands for, and the arguments it is
 // run with, which for a script are more. It is called with the lock held.
-func (e *Engine) lookup(files *Files, args, env []string, dir string) (Program, []string, error) {
+func (e *Engine) lookup(files *Files, args, env []string, dir string) (program, []string, error) {
 	for range 4 { // binfmt_script follows as many interpreters (execve(2))
 		path, err := executable(files, args[0], env, dir)
 		if err != nil {
-			return nil, nil, err
+			return program{}, nil, err
 		}
 		base := path[strings.LastIndexByte(path, '/')+1:]
 		if p, ok := e.programs[base]; ok {
@@ -503,7 +503,7 @@ func (e *Engine) lookup(files *Files, args, env []string, dir string) (Program, 
 		}
 		args = append(append(next, path), args[1:]...)
 	}
-	return nil, nil, &launchError{args[0], "Too many levels of symbolic links", "too many levels of symbolic links", 126, "the program is a script whose interpreter is a script, and so on"}
+	return program{}, nil, &launchError{args[0], "Too many levels of symbolic links", "too many levels of symbolic links", 126, "the program is a script whose interpreter is a script, and so on"}
 }
 
 // executable finds the file of a program by PATH, as execvp(3) does.
@@ -530,21 +530,21 @@ func executable(files *Files, name string, env []string, dir string) (string, er
 		}
 		return name, check(name)
 	}
-	var denied error
+	list := strings.TrimPrefix(defaultPath, "PATH=")
 	for _, kv := range env {
-		list, ok := strings.CutPrefix(kv, "PATH=")
-		if !ok {
-			continue
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			list = v
 		}
-		for _, d := range strings.Split(list, ":") {
-			path := strings.TrimSuffix(d, "/") + "/" + name
-			err := check(path)
-			if err == nil {
-				return path, nil
-			}
-			if l := err.(*launchError); l.runc == "permission denied" {
-				denied = err
-			}
+	}
+	var denied error
+	for _, d := range strings.Split(list, ":") {
+		path := strings.TrimSuffix(d, "/") + "/" + name
+		err := check(path)
+		if err == nil {
+			return path, nil
+		}
+		if l := err.(*launchError); l.runc == "permission denied" {
+			denied = err
 		}
 	}
 	if denied != nil {

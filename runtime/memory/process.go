@@ -20,6 +20,12 @@ import (
 // standard error, as for a Go program.
 type Program func(ctx context.Context, p *Process) int
 
+// program is what is registered under a name.
+type program struct {
+	run     Program
+	catches []syscall.Signal
+}
+
 // Process is a simulated process, as its [Program] sees it.
 type Process struct {
 	Args   []string // with the name that it was started by
@@ -78,7 +84,7 @@ func (p *Process) Getenv(name string) string {
 }
 
 // Now is the engine's time.
-func (p *Process) Now() time.Time { return p.box.e.clock.Now() }
+func (p *Process) Now() time.Time { return p.box.e.now() }
 
 // Size is that of the terminal, 0 and 0 where nobody has set it.
 func (p *Process) Size() (width, height int) {
@@ -142,7 +148,7 @@ func (p *Process) Default(signals ...syscall.Signal) {
 // waits for its end. A program that is not there is 127 or 126, with a shell's
 // words on stderr.
 func (p *Process) Spawn(ctx context.Context, args []string, env []string, dir string, stdin io.Reader, stdout, stderr io.Writer) int {
-	prog, args, err := p.box.program(p.Files, args, env, dir)
+	prog, argv, err := p.box.program(p.Files, args, env, dir)
 	if err != nil {
 		var l *launchError
 		if errors.As(err, &l) {
@@ -152,13 +158,13 @@ func (p *Process) Spawn(ctx context.Context, args []string, env []string, dir st
 		fmt.Fprintf(stderr, "%s: %s: %s\n", p.Args[0], args[0], err)
 		return 126
 	}
-	child := p.box.newProcess(p.run, args, p.user, p.process)
+	child := p.box.newProcess(p.run, argv, p.user, p.process, prog)
 	if child.ctx.Err() != nil {
 		child.end(137)
 		return 137
 	}
 	go child.execute(prog, &Process{
-		Args: args, Env: env, Dir: dir, User: p.User, TTY: p.TTY, Files: p.Files,
+		Args: argv, Env: env, Dir: dir, User: p.User, TTY: p.TTY, Files: p.Files,
 		Stdin: orEmpty(stdin), Stdout: child.gated(stdout), Stderr: child.gated(stderr),
 	})
 	select {
@@ -177,7 +183,7 @@ func orEmpty(r io.Reader) io.Reader {
 }
 
 // execute runs the program to its end.
-func (p *process) execute(prog Program, view *Process) {
+func (p *process) execute(prog program, view *Process) {
 	view.process = p
 	code := 2
 	defer func() {
@@ -186,7 +192,7 @@ func (p *process) execute(prog Program, view *Process) {
 		}
 		p.end(code)
 	}()
-	code = prog(p.ctx, view) & 0xff
+	code = prog.run(p.ctx, view) & 0xff
 }
 
 // end makes the process end with a status. Whoever comes second changes
@@ -198,7 +204,7 @@ func (p *process) end(code int) {
 		return
 	}
 	p.ended = true
-	p.exit = container.Exit{Code: code, At: p.box.e.clock.Now()}
+	p.exit = container.Exit{Code: code, At: p.box.e.stamp()}
 	p.mu.Unlock()
 	p.kill()
 	p.in.close()
@@ -299,7 +305,7 @@ func (s *stream) Write(b []byte) (int, error) {
 		return 0, syscall.EPIPE
 	}
 	if s.notes != nil {
-		s.notes.write(s.p.box.e.clock.Now(), s.name, data)
+		s.notes.write(s.p.box.e.now(), s.name, data)
 	}
 	s.p.out.write(s.name, data)
 	return len(b), nil
@@ -332,12 +338,15 @@ func (r *run) all() []*process {
 	return out
 }
 
-// newProcess makes a process that does not run yet. Of a container that has
-// ended it is one that has been killed.
-func (b *box) newProcess(r *run, args []string, user string, parent *process) *process {
+// newProcess makes a process that does not run yet. As a child of one that has
+// been killed it has been, too.
+func (b *box) newProcess(r *run, args []string, user string, parent *process, prog program) *process {
 	p := &process{
 		box: b, run: r, args: args, user: user, in: newInput(), out: &output{}, done: make(chan struct{}),
 		caught: map[syscall.Signal]bool{}, ignored: map[syscall.Signal]bool{}, signals: make(chan syscall.Signal, 64),
+	}
+	for _, sig := range prog.catches {
+		p.caught[sig] = true
 	}
 	up := context.Background()
 	if parent != nil {
@@ -345,7 +354,7 @@ func (b *box) newProcess(r *run, args []string, user string, parent *process) *p
 	}
 	p.ctx, p.kill = context.WithCancel(up)
 	p.hostPid = b.e.takePid()
-	p.started = b.e.clock.Now()
+	p.started = b.e.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.nextPid++

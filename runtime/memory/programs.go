@@ -17,7 +17,7 @@ import (
 
 // builtins are the programs that every engine knows. What they leave out of
 // POSIX they refuse, with status 1 or 2 and a word on standard error.
-func builtins() map[string]Program {
+func builtins() map[string]program {
 	all := map[string]Program{
 		"true":     func(context.Context, *Process) int { return 0 },
 		"false":    func(context.Context, *Process) int { return 1 },
@@ -50,18 +50,18 @@ func builtins() map[string]Program {
 	for _, name := range []string{"sh", "ash", "bash", "dash"} {
 		all[name] = shell
 	}
-	applets := make(map[string]Program, len(all))
+	out := map[string]program{}
 	for name, p := range all {
-		applets[name] = p
+		out[name] = program{run: p}
 	}
-	all["busybox"] = func(ctx context.Context, p *Process) int {
-		if len(p.Args) < 2 || applets[p.Args[1]] == nil {
+	out["busybox"] = program{run: func(ctx context.Context, p *Process) int {
+		if len(p.Args) < 2 || all[p.Args[1]] == nil {
 			return p.complain(127, "%s: applet not found", strings.Join(p.Args[1:], " "))
 		}
 		p.Args = p.Args[1:]
-		return applets[p.Args[0]](ctx, p)
-	}
-	return all
+		return all[p.Args[0]](ctx, p)
+	}}
+	return out
 }
 
 func (p *Process) say(s string) int {
@@ -85,11 +85,12 @@ func (p *Process) path(name string) string {
 	return path.Join(p.Dir, name)
 }
 
-// server is what an unknown program does.
-func server(ctx context.Context, p *Process) int {
-	signals := p.Catch(syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT)
+// server is what an unknown program is.
+var server = program{serve, []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT}}
+
+func serve(ctx context.Context, p *Process) int {
 	select {
-	case <-signals:
+	case <-p.Catch():
 		return 0
 	case <-ctx.Done():
 		return 137

@@ -100,9 +100,21 @@ const (
 )
 
 func (p *Process) interpret(ctx context.Context, line, name string, options, args []string) int {
-	file, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Parse(strings.NewReader(line), name)
+	// Bash's language, since the interpreter knows export and others as words of
+	// that only.
+	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(line), name)
 	if err != nil {
 		return p.complain(2, "%s", err)
+	}
+	substitutes := false
+	syntax.Walk(file, func(n syntax.Node) bool {
+		_, is := n.(*syntax.ProcSubst)
+		substitutes = substitutes || is
+		return true
+	})
+	if substitutes {
+		// It would need a named pipe of the machine's.
+		return p.complain(2, "process substitution is not simulated")
 	}
 	s := &sh{p: p, signals: p.Catch(), traps: map[syscall.Signal]string{}, jobs: map[int]*process{}}
 	s.adapt(file)
@@ -234,7 +246,7 @@ func (s *sh) startJob(ctx context.Context, args []string) ([]string, error) {
 		return args, nil
 	}
 	sub := s.runner.Subshell()
-	job := s.p.box.newProcess(s.p.run, s.p.args, s.p.user, s.p.process)
+	job := s.p.box.newProcess(s.p.run, s.p.args, s.p.user, s.p.process, program{})
 	s.mu.Lock()
 	s.jobs[job.pid] = job
 	s.mu.Unlock()
