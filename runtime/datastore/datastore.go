@@ -25,6 +25,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsh/runtime/container"
 	"nsh/runtime/fault"
 )
 
@@ -139,8 +140,7 @@ func (s *Store) TakeName(name, id string, exists func(id string) (bool, error)) 
 			return n, err
 		}
 		if holder != "" || time.Now().After(deadline) {
-			return nil, fault.New(fault.Conflict, "Conflict. The container name %q is already in use by container %q. You have to remove (or rename) that container to be able to reuse that name.", "/"+name, holder).
-				WithHint("remove it with 'rm %s', or choose another --name", name)
+			return nil, container.NameInUse(name, holder)
 		}
 		time.Sleep(settle / 20)
 	}
@@ -180,7 +180,8 @@ func (s *Store) tryName(path, name, id string, exists func(string) (bool, error)
 			return nil, "", nil
 		}
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = f.WriteAt([]byte(id), 0)
 	}
 	if err != nil {

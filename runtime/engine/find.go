@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -121,5 +120,3 @@ func unanswered(address string, err error) error {
 	}
 	return e.WithHint("start it, or leave out --address and CONTAINERD_ADDRESS: nsh then finds one or starts its own")
 }
-
-var _ = fmt.Sprint

@@ -109,8 +109,7 @@ func Available(m container.PortMapping) error {
 	}
 	_, err := bind(m)
 	if err != nil {
-		return fault.New(fault.Conflict, "driver failed programming external connectivity on endpoint: Bind for %s:%d failed: port is already allocated", m.HostIP, m.HostPort).
-			WithHint("see who has it with 'ss -lntup sport = :%d', or publish another port", m.HostPort)
+		return container.PortInUse(m)
 	}
 	return nil
 }
