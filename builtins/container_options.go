@@ -148,7 +148,7 @@ func logOptions(driver string, opts map[string]string) error {
 	for k, v := range opts {
 		switch k {
 		case "max-size":
-			if n, err := units.RAMInBytes(v); err != nil || n <= 0 {
+			if n, err := units.FromHumanSize(v); err != nil || n <= 0 {
 				return fault.New(fault.Invalid, "invalid value for max-size: %q", v).WithHint("a number with k, m or g, such as 10m")
 			}
 		case "max-file":

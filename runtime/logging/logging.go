@@ -102,7 +102,9 @@ func (c Config) Options() (Options, error) {
 	var o Options
 	var errs []error
 	if s, ok := c.Opts["max-size"]; ok {
-		n, err := units.RAMInBytes(s)
+		// Of a thousand, as docker has it (moby, daemon/logger/jsonfilelog): its
+		// sizes of memory are of 1024.
+		n, err := units.FromHumanSize(s)
 		if err != nil || n <= 0 {
 			errs = append(errs, invalid("max-size", s, "a size such as 10m"))
 		}

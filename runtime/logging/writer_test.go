@@ -357,9 +357,9 @@ func TestOptions(t *testing.T) {
 		want string
 	}{
 		{nil, "{0 0}"},
-		{map[string]string{"max-size": "10m"}, "{10485760 0}"},
-		{map[string]string{"max-size": "1k", "max-file": "3"}, "{1024 3}"},
-		{map[string]string{"max-size": "2G"}, "{2147483648 0}"},
+		{map[string]string{"max-size": "10m"}, "{10000000 0}"},
+		{map[string]string{"max-size": "1k", "max-file": "3"}, "{1000 3}"},
+		{map[string]string{"max-size": "2G"}, "{2000000000 0}"},
 		{map[string]string{"max-size": "77"}, "{77 0}"},
 		{map[string]string{"max-file": "3"}, "{0 3}"},
 		{map[string]string{"log-path": "/x/y.log", "compress": "false"}, "{0 0}"},
