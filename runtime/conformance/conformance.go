@@ -90,7 +90,7 @@ func Run(t *testing.T, factory Factory) {
 					t.Parallel()
 					ctx, cancel := context.WithTimeout(t.Context(), deadline)
 					defer cancel()
-					p.test(&suite{T: t, Instance: factory(t), ctx: ctx})
+					p.test(&suite{T: t, Instance: factory(t), ctx: ctx, factory: factory})
 				})
 			}
 		})
@@ -101,7 +101,8 @@ func Run(t *testing.T, factory Factory) {
 type suite struct {
 	*testing.T
 	Instance
-	ctx context.Context
+	ctx     context.Context
+	factory Factory
 }
 
 // ok ends the test when err is not nil.
@@ -300,6 +301,14 @@ func (b *buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
+}
+
+// slowBuffer is one who takes his time for each write.
+type slowBuffer struct{ buffer }
+
+func (b *slowBuffer) Write(p []byte) (int, error) {
+	time.Sleep(2 * time.Millisecond)
+	return b.buffer.Write(p)
 }
 
 // shows waits until the buffer holds text.

@@ -103,6 +103,15 @@ var create = []promise{
 			seen[c.ID], seen[c.Name] = true, true
 		}
 	}},
+	{"takes a name that another namespace has", func(s *suite) {
+		other := &suite{T: s.T, Instance: s.factory(s.T), ctx: s.ctx}
+		for _, where := range []*suite{s, other} {
+			spec := where.spec("true")
+			spec.Name = "web"
+			c := where.create(spec)
+			where.leaves(c.ID)
+		}
+	}},
 	{"that failed gives its name back", func(s *suite) {
 		spec := s.spec("true")
 		spec.Name, spec.StopSignal = "again", "NOPE"

@@ -130,6 +130,12 @@ var images = []promise{
 		s.ok(err)
 		is(s, "the image of the tag", got.ID, img.ID)
 	}},
+	{"a tag with a digest is invalid", func(s *suite) {
+		img := s.assemble("one", "x")
+		s.refuses(s.Images.Tag(s.ctx, "one", "two@"+img.ID), fault.Invalid, "refusing to create a tag with a digest reference")
+		s.refuses(s.Images.Tag(s.ctx, "one", "a b"), fault.Invalid, "invalid reference format")
+		is(s, "the list", s.names(), "one:latest")
+	}},
 	{"a name in use moves over", func(s *suite) {
 		s.assemble("one", "x")
 		two := s.assemble("two", "y")
@@ -229,6 +235,25 @@ var images = []promise{
 		}
 		is(s, "what was loaded", strings.Join(names, ", "), "one:latest "+one.ID+", two:latest "+two.ID)
 		is(s, "the content", s.foreground(container.Spec{Image: "one", Networks: []string{"none"}}, nil), output{stdout: "saved\n"})
+	}},
+	{"what is saved by ID is loaded without a name", func(s *suite) {
+		img := s.assemble("one", "x")
+		var archive bytes.Buffer
+		s.ok(s.Images.Save(s.ctx, &archive, []string{img.ID}, image.SaveOptions{}))
+		_, err := s.Images.Remove(s.ctx, "one", image.RemoveOptions{})
+		s.ok(err)
+		got, err := s.Images.Load(s.ctx, &archive, image.LoadOptions{})
+		s.ok(err)
+		if len(got) != 1 || !image.IsDangling(got[0].Name) || got[0].ID != img.ID {
+			s.Fatalf("loaded are %+v", got)
+		}
+		again, err := s.Images.Get(s.ctx, img.ID)
+		s.ok(err)
+		is(s, "the name of the ID", again.Name, got[0].Name)
+		removed, err := s.Images.Remove(s.ctx, img.ID, image.RemoveOptions{})
+		s.ok(err)
+		is(s, "the number of lines of its removal", len(removed), 1)
+		is(s, "the list", s.names(), "")
 	}},
 	{"load of what is no archive is invalid, and makes nothing", func(s *suite) {
 		var archive bytes.Buffer

@@ -100,6 +100,32 @@ var start = []promise{
 		_, text := counting(500)
 		is(s, "the output", s.foreground(spec, strings.NewReader(text)), output{stdout: text})
 	}},
+	{"passes a megabyte in and out", func(s *suite) {
+		spec := s.spec("cat")
+		spec.OpenStdin = true
+		text := strings.Repeat("0123456789abcde\n", 1<<16)
+		out := s.foreground(spec, strings.NewReader(text))
+		if out.stdout != text || out.stderr != "" || out.code != 0 {
+			s.Errorf("%d bytes of %d come out, stderr is %q, the code %d", len(out.stdout), len(text), out.stderr, out.code)
+		}
+	}},
+	{"waits for one who takes his time to read", func(s *suite) {
+		script, text := counting(300)
+		c := s.create(s.spec("sh", "-c", script))
+		var stdout slowBuffer
+		var stderr buffer
+		p, err := s.Containers.Start(s.ctx, c.ID, &container.Streams{Stdout: &stdout, Stderr: &stderr})
+		s.ok(err)
+		is(s, "the output", s.finish(p, &stdout.buffer, &stderr), output{stdout: text})
+	}},
+	{"with a context that has ended starts nothing", func(s *suite) {
+		c := s.create(s.spec("true"))
+		ctx, cancel := contextThatHasEnded(s)
+		defer cancel()
+		_, err := s.Containers.Start(ctx, c.ID, nil)
+		is(s, "the kind of error", fault.KindOf(err), fault.Cancelled)
+		is(s, "the status", s.get(c.ID).Status, container.Created)
+	}},
 	{"without an open stdin gives an input at its end", func(s *suite) {
 		is(s, "the output", s.foreground(s.spec("cat"), strings.NewReader("lost")), output{})
 	}},
@@ -441,6 +467,16 @@ var exec = []promise{
 		s.ok(p.Signal(s.ctx, "TERM"))
 		is(s, "the output", s.finish(p, &stdout, &stderr), output{code: 143})
 		is(s, "the status of the container", s.get(c.ID).Status, container.Running)
+	}},
+	{"with a terminal ends at the detach keys, and the process goes on", func(s *suite) {
+		c := s.idle()
+		p, err := s.Containers.Exec(s.ctx, c.ID, container.ExecSpec{Command: []string{"sh", "-c", "while ! [ -e /tmp/go ]; do sleep 0.05; done; echo > /tmp/gone"}, TTY: true},
+			container.Streams{Stdin: strings.NewReader("\x10\x11"), DetachKeys: []byte("\x10\x11")})
+		s.ok(err)
+		if _, err := p.Wait(s.ctx); !errors.Is(err, container.ErrDetached) {
+			s.Errorf("Wait gives %v, want ErrDetached", err)
+		}
+		is(s, "the exec", s.execute(c.ID, container.ExecSpec{Command: []string{"sh", "-c", "echo > /tmp/go; while ! [ -e /tmp/gone ]; do sleep 0.05; done"}}, nil), output{})
 	}},
 	{"many at once is no problem", func(s *suite) {
 		c := s.idle()

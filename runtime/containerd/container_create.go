@@ -125,7 +125,6 @@ func (c *creation) resolveImage(ctx context.Context) error {
 			return fault.Wrap(err, "unpack image", c.spec.Image)
 		}
 	}
-	c.rec.SnapshotKey = c.id
 	c.rec.Snapshotter = c.s.Snapshotter
 	c.imageID = stored.Target.Digest.String()
 	return nil
@@ -145,7 +144,15 @@ func (c *creation) takeName(ctx context.Context) (*datastore.Name, error) {
 		if c.spec.Rootfs {
 			base = ""
 		}
-		c.spec.Name = container.DefaultName(base, c.id)
+		// Five digits of an ID are few: another one is taken until they are new.
+		for {
+			c.spec.Name = container.DefaultName(base, c.id)
+			name, err := c.store.TakeName(c.spec.Name, c.id, c.exists(ctx))
+			if !fault.Is(err, fault.Conflict) || ctx.Err() != nil {
+				return name, err
+			}
+			c.id = container.NewID()
+		}
 	} else if err := container.ValidateName(c.spec.Name); err != nil {
 		return nil, err
 	}
@@ -330,6 +337,9 @@ func (c *creation) write(ctx context.Context) error {
 	}
 	rt, opts := runtimeOf(c.spec.Runtime, c.s.CgroupManager)
 	c.rec.ID = c.id
+	if !c.spec.Rootfs {
+		c.rec.SnapshotKey = c.id
+	}
 	c.rec.Runtime = containers.RuntimeInfo{Name: rt, Options: opts}
 	asked := c.spec
 	asked.Env = append([]string(nil), c.spec.Env...)

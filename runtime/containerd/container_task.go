@@ -24,6 +24,7 @@ import (
 	"nsh/runtime/container"
 	"nsh/runtime/datastore"
 	"nsh/runtime/fault"
+	"nsh/runtime/logging"
 	"nsh/runtime/network"
 	"nsh/runtime/network/hook"
 )
@@ -356,6 +357,12 @@ func (s *Containers) disconnect(ctx context.Context, r containers.Container) err
 	if len(nets) == 0 || !cniNetwork(nets) {
 		return nil
 	}
+	// The helper holds the ports until it has disconnected the container; one that
+	// was killed holds nothing.
+	ended := logging.Ended(stateDir(r))
+	for end := time.Now().Add(helperDeadline); !ended() && time.Now().Before(end) && ctx.Err() == nil; {
+		time.Sleep(2 * time.Millisecond)
+	}
 	return hook.Disconnect(ctx, s.net, s.hosts, s.request(r, nets))
 }
 
@@ -411,6 +418,9 @@ func (s *Containers) kill9(ctx context.Context, id string) error {
 		return ctx.Err()
 	}
 }
+
+// helperDeadline is how long the helper may take to finish when a process has ended.
+const helperDeadline = 10 * time.Second
 
 // killDeadline is how long a process may take to die of SIGKILL: only one in
 // uninterruptible sleep takes longer, and then nobody can tell how long.

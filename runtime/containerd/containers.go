@@ -20,6 +20,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
@@ -117,8 +118,12 @@ func (s *Containers) List(ctx context.Context, opts container.ListOptions) ([]co
 	}
 	a := <-ch
 	out := make([]container.Container, 0, len(recs))
+	silent := s.silent(ctx, recs, a.tasks)
 	for _, r := range recs {
 		f := found{Container: r, task: a.tasks[r.ID], silent: a.err}
+		if f.silent == nil {
+			f.silent = silent[r.ID]
+		}
 		c := s.value(f)
 		if !opts.All && !alive(c.Status) {
 			continue
@@ -132,6 +137,34 @@ func (s *Containers) List(ctx context.Context, opts container.ListOptions) ([]co
 		}
 	}
 	return out, nil
+}
+
+// silent tells of the containers whose shim does not answer: containerd leaves
+// those out of the list of tasks. Who has been started and has no task in it is
+// asked alone, all at the same time. It is none in the usual case.
+func (s *Containers) silent(ctx context.Context, recs []containers.Container, tasks map[string]*task.Process) map[string]error {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	out := map[string]error{}
+	for _, r := range recs {
+		if tasks[r.ID] != nil || datastore.ReadLifecycle(stateDir(r)).StartedAt.IsZero() {
+			continue
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			t, err := s.task(ctx, r.ID)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				out[r.ID] = err
+			} else if t != nil && tasks != nil {
+				tasks[r.ID] = t // it answers now
+			}
+		}()
+	}
+	wg.Wait()
+	return out
 }
 
 func alive(st container.Status) bool {

@@ -211,7 +211,10 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 	defer e.mu.Unlock()
 	b.id = e.newID()
 	if b.name = spec.Name; b.name == "" {
-		b.name = container.DefaultName(b.image, b.id)
+		// Five digits of an ID are few: another one is taken until they are new.
+		for b.name = container.DefaultName(b.image, b.id); e.nameFree(b.name) != nil; b.name = container.DefaultName(b.image, b.id) {
+			b.id = e.newID()
+		}
 	}
 	b.spec.Name = b.name
 	if err := e.nameFree(b.name); err != nil {
