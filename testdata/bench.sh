@@ -8,13 +8,13 @@ NSH=$PWD/bin/nsh CTR=$PWD/libexec/ctr
 RUNS=${RUNS:-20}
 dir=$(mktemp -d)
 export NSH_ROOT="$dir/engine"
-export HOME="$dir"
+export HOME="$dir" NERDCTL_TOML="$dir/nerdctl.toml"
+echo "data_root = \"$dir/data\"" >"$NERDCTL_TOML"
 out=$dir/out.json
-trap '$NSH engine stop --kill >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT INT TERM
+trap '$NSH rm -f $($NSH ps -aq) >/dev/null 2>&1 || true; $NSH engine stop >/dev/null 2>&1 || true; rm -rf "$dir"' EXIT INT TERM
 
 "$NSH" engine start >/dev/null
 sock=$("$NSH" engine status --format '{{.Address}}')
-ctr() { "$CTR" -a "$sock" -n default "$@"; }
 "$NSH" -c 'image.assemble("bench:1", files = {"/bin/busybox": "/bin/busybox", "/bin/true": "/bin/busybox", "/bin/sleep": "/bin/busybox"}, cmd = ["true"])' >/dev/null
 image=docker.io/library/bench:1
 

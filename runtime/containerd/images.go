@@ -158,7 +158,7 @@ func (m *Images) list(ctx context.Context) ([]image.Image, error) {
 
 func value(rec images.Image, f facts, used bool) image.Image {
 	img := image.Image{
-		Name: rec.Name, ID: rec.Target.Digest.String(), Labels: rec.Labels, Created: f.created,
+		Name: rec.Name, ID: rec.Target.Digest.String(), Labels: f.labels, Created: f.created,
 		Size: f.size, Content: f.content, Platform: f.platform, ConfigDigest: f.config.Digest.String(), InUse: used, Missing: f.missing,
 	}
 	if img.Created.IsZero() {
@@ -276,6 +276,7 @@ func (m *Images) sameTarget(ctx context.Context, d digest.Digest) ([]images.Imag
 type facts struct {
 	platform string
 	created  time.Time
+	labels   map[string]string  // of the config
 	manifest ocispec.Descriptor // empty when no manifest is here
 	config   ocispec.Descriptor
 	layers   []ocispec.Descriptor
@@ -503,6 +504,7 @@ func (r *blobReader) facts(ctx context.Context, target ocispec.Descriptor, want 
 	f.manifest, f.config, f.layers = best.desc, best.manifest.Config, best.manifest.Layers
 	f.diffIDs = best.spec.RootFS.DiffIDs
 	f.raw.manifest, f.raw.config = best.raw, best.config
+	f.labels = best.spec.Config.Labels
 	if best.spec.Created != nil {
 		f.created = best.spec.Created.UTC()
 	}
