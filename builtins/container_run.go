@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -501,6 +502,8 @@ type foreground struct {
 	failed     func(error) error // after it could not be started
 }
 
+var errForced = errors.New("got 3 SIGTERM/SIGINTs, forcefully exiting")
+
 // maxCapture bounds what a script's call keeps of a process's output.
 const maxCapture = 64 << 20
 
@@ -518,15 +521,21 @@ func (f *foreground) run(call *Call, name string, start func(container.Streams) 
 		}
 		return nil, err
 	}
+	wait, forced := context.WithCancelCause(call.Context)
+	defer forced(nil)
 	if f.sigProxy && !call.Script {
-		stop := proxySignals(call.Env, p)
+		stop := proxySignals(call.Env, p, func() { forced(errForced) })
 		defer stop()
 	}
 	if call.TTY != nil && f.tty && !call.Script {
 		done.add(call.TTY.OnResize(func(w, h int) { _ = p.Resize(call.Context, w, h) }))
 	}
-	exit, err := p.Wait(call.Context)
+	exit, err := p.Wait(wait)
 	done.all()
+	if context.Cause(wait) == errForced {
+		fmt.Fprintln(call.Stderr, errForced)
+		return nil, exitStatus(1)
+	}
 	if errors.Is(err, container.ErrDetached) {
 		fmt.Fprintln(call.Stderr, "read escape sequence")
 		return nil, nil

@@ -17,15 +17,26 @@ import (
 // proxySignals passes the signals that this process gets on to p, as docker
 // does for a process in the foreground without a terminal. SIGCHLD, SIGPIPE and
 // SIGURG are this process's own (the last is the Go runtime's).
-func proxySignals(env *Env, p container.Process) (stop func()) {
+//
+// A process that does not heed them, as a first process without a handler does
+// not, would hold the caller for ever: at the third SIGINT or SIGTERM force is
+// called (docker/cli, cli/command/container/signals.go, has the same rule).
+func proxySignals(env *Env, p container.Process, force func()) (stop func()) {
 	env.proxies.Add(1)
 	ch := make(chan os.Signal, 32)
 	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGCONT, syscall.SIGALRM)
 	done := make(chan struct{})
 	go func() {
+		ends := 0
 		for {
 			select {
 			case s := <-ch:
+				if s == syscall.SIGINT || s == syscall.SIGTERM {
+					if ends++; ends == 3 {
+						force()
+						return
+					}
+				}
 				if n, ok := s.(syscall.Signal); ok {
 					_ = p.Signal(context.Background(), strconv.Itoa(int(n)))
 				}

@@ -38,7 +38,7 @@ func Run(args []string, io builtins.Stdio) int {
 	env := g.env(io)
 	// The connection is left to the end of the process: to close it takes a
 	// millisecond, and nothing is lost.
-	ctx, stop := interrupts(env)
+	ctx, stop := interrupts(env, len(words) == 0 && g.command == nil)
 	defer stop()
 	switch {
 	case g.version:
@@ -119,11 +119,16 @@ func (g *globals) env(io builtins.Stdio) *builtins.Env {
 }
 
 // interrupts ends the context at SIGINT and SIGTERM, unless the signals belong
-// to a process in the foreground.
-func interrupts(env *builtins.Env) (context.Context, func()) {
+// to a process in the foreground. A session is not ended by SIGINT, only what runs
+// in it at that moment: the shell sees to that.
+func interrupts(env *builtins.Env, session bool) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	ch := make(chan os.Signal, 2)
-	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	if session {
+		signal.Notify(ch, syscall.SIGTERM)
+	} else {
+		signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	}
 	go func() {
 		for range ch {
 			if !env.Proxying() {

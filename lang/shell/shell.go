@@ -165,12 +165,12 @@ func (s *Shell) starlarkHint(text string) {
 	if w == "" || rest != "" && rest[0] != ' ' && rest[0] != '\t' {
 		return
 	}
-	if v := s.Commands.Suggest(w); v != "" {
-		fmt.Fprintf(s.Stdio.Err, "hint: did you mean the command %q?\n", v)
-		return
-	}
 	if _, err := exec.LookPath(w); err == nil {
 		fmt.Fprintf(s.Stdio.Err, "hint: %q is a program of the host: write !%s\n", w, line)
+		return
+	}
+	if v := s.Commands.Suggest(w); v != "" {
+		fmt.Fprintf(s.Stdio.Err, "hint: did you mean the command %q?\n", v)
 	}
 }
 

@@ -415,14 +415,27 @@ func runtimeOf(name, cgroups string) (string, typeurl.Any) {
 	return shim, any
 }
 
+// maxLabel is what containerd takes for key and value together (pkg/labels).
+const maxLabel = 4096
+
+func reserved(label string) bool {
+	return strings.HasPrefix(label, "nerdctl/") || strings.HasPrefix(label, "nsh/")
+}
+
 // labels writes nerdctl's labels: docs in nerdctl-inventory's words, one a fact.
 func (c *creation) labels() error {
 	l := c.rec.Labels
+	for k, v := range c.cfg.Labels {
+		// An image must not pass for one of ours, nor keep a container from being
+		// made by what containerd cannot record.
+		if !reserved(k) && len(k)+len(v) <= maxLabel {
+			l[k] = v
+		}
+	}
 	for k, v := range c.spec.Labels {
-		for _, p := range []string{"nerdctl/", "nsh/"} {
-			if strings.HasPrefix(k, p) {
-				return fault.New(fault.Invalid, "label %q: the prefix %q is kept for the tool itself", k, p)
-			}
+		if reserved(k) {
+			prefix, _, _ := strings.Cut(k, "/")
+			return fault.New(fault.Invalid, "label %q: the prefix %q is kept for the tool itself", k, prefix+"/")
 		}
 		l[k] = v
 	}
@@ -479,8 +492,8 @@ func (c *creation) labels() error {
 	// containerd refuses a record whose labels are too long one by one
 	// (pkg/labels: key and value together 4096 bytes); say which it is.
 	for k, v := range l {
-		if len(k)+len(v) > 4096 {
-			return fault.New(fault.Invalid, "label %q has %d bytes: containerd takes 4096 for key and value together", k, len(k)+len(v))
+		if len(k)+len(v) > maxLabel {
+			return fault.New(fault.Invalid, "label %q has %d bytes: containerd takes %d for key and value together", k, len(k)+len(v), maxLabel)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
@@ -122,6 +123,14 @@ func FreePort(m container.PortMapping) (int, error) {
 }
 
 func bind(m container.PortMapping) (int, error) {
+	// A process that is forked meanwhile would hold the socket until it execs, and
+	// with it the port.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return listen(m)
+}
+
+func listen(m container.PortMapping) (int, error) {
 	addr := net.JoinHostPort(m.HostIP, strconv.Itoa(m.HostPort))
 	switch m.Protocol {
 	case "udp":
@@ -134,7 +143,7 @@ func bind(m container.PortMapping) (int, error) {
 	case "sctp":
 		if m.HostPort == 0 {
 			m.Protocol = "tcp" // no socket to ask with: any number that tcp has free
-			return bind(m)
+			return listen(m)
 		}
 		return m.HostPort, nil
 	}
