@@ -311,22 +311,21 @@ func (s *Shell) read(ed lineedit.Editor) (string, error) {
 	if err != nil {
 		return text, err
 	}
-	// Pasted lines come as one; they are split, and run one after the other.
-	for !strings.Contains(strings.TrimRight(text, "\n"), "\n") || !s.pastedWhole(text) {
-		if s.whole(text) {
+	// Pasted lines come as one; they are split, and run one after the other. What
+	// is typed line by line is one unit, and a block of it ends with a blank line.
+	enough := s.whole
+	if strings.Contains(strings.TrimRight(text, "\n"), "\n") {
+		enough = s.pastedWhole
+	}
+	for !enough(text) {
+		more, err := ed.Line("...> ")
+		if errors.Is(err, io.EOF) {
 			break
 		}
-		more, err := ed.Line("...> ")
 		if err != nil {
-			if errors.Is(err, io.EOF) {
-				break
-			}
 			return text, err
 		}
 		text += "\n" + more
-		if more == "" && s.Scripts.Complete(uncaptured(text)+"\n") {
-			break
-		}
 	}
 	ed.Remember(text)
 	return text, nil
