@@ -19,6 +19,7 @@ import (
 	"github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"nsh/runtime/container"
@@ -41,7 +42,7 @@ func (s *Containers) Start(ctx context.Context, ref string, streams *container.S
 	}
 	defer unlock()
 	// What it is, is asked when nobody else can be starting it.
-	f, err := s.find(ctx, r.ID)
+	f, err := s.again(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -576,7 +577,7 @@ func (s *Containers) Remove(ctx context.Context, ref string, opts container.Remo
 		return err
 	}
 	defer unlock()
-	f, err := s.find(ctx, r.ID)
+	f, err := s.again(ctx, r.ID)
 	if err != nil {
 		return err
 	}
@@ -604,13 +605,24 @@ func (s *Containers) Remove(ctx context.Context, ref string, opts container.Remo
 	if err := s.disconnect(ctx, f.Container); err != nil && !opts.Force {
 		return fault.Wrap(err, "disconnect container", ref)
 	}
+	// Both at once: a snapshot that stays without its record is collected by containerd.
+	var both errgroup.Group
 	if f.SnapshotKey != "" {
-		if err := s.c.SnapshotService(f.Snapshotter).Remove(ctx, f.SnapshotKey); err != nil && !gone(err) && !opts.Force {
-			return fault.Wrap(err, "remove the file system of container", ref)
-		}
+		both.Go(func() error {
+			if err := s.c.SnapshotService(f.Snapshotter).Remove(ctx, f.SnapshotKey); err != nil && !gone(err) && !opts.Force {
+				return fault.Wrap(err, "remove the file system of container", ref)
+			}
+			return nil
+		})
 	}
-	if err := s.c.ContainerService().Delete(ctx, f.ID); err != nil && !gone(err) {
-		return fault.Wrap(err, "remove container", ref)
+	both.Go(func() error {
+		if err := s.c.ContainerService().Delete(ctx, f.ID); err != nil && !gone(err) {
+			return fault.Wrap(err, "remove container", ref)
+		}
+		return nil
+	})
+	if err := both.Wait(); err != nil {
+		return err
 	}
 	// Nothing of what follows is found through the record: it is tried to the end.
 	return errors.Join(

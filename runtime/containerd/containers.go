@@ -29,6 +29,7 @@ import (
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"nsh/runtime/container"
@@ -201,6 +202,24 @@ func (s *Containers) find(ctx context.Context, ref string) (found, error) {
 	f := found{Container: r}
 	f.task, f.silent = s.task(ctx, r.ID)
 	return f, nil
+}
+
+// again looks at a container whose ID is known, and at its task, in one go.
+func (s *Containers) again(ctx context.Context, id string) (found, error) {
+	var f found
+	var both errgroup.Group
+	both.Go(func() (err error) {
+		f.Container, err = s.c.ContainerService().Get(ctx, id)
+		if errdefs.IsNotFound(err) {
+			return container.NotFound(id)
+		}
+		return fault.Wrap(err, "look up container", id)
+	})
+	both.Go(func() error {
+		f.task, f.silent = s.task(ctx, id)
+		return nil
+	})
+	return f, both.Wait()
 }
 
 // record resolves a ref without asking for the task.
