@@ -134,7 +134,7 @@ func (v *Verb) invoke(c *Call, p reflect.Value) (any, error) {
 	if !v.NoEngine {
 		eng, err := c.Env.Engine(c.Context)
 		if err != nil {
-			return nil, err
+			return nil, usageError{err} // no daemon has answered
 		}
 		c.Engine = eng
 	}

@@ -103,6 +103,10 @@ const startDeadline = 30 * time.Second
 // and gets nothing of the caller's environment. Containers that an engine
 // before it had started are taken over. One line to w says what is done.
 func (l Layout) Start(ctx context.Context, w io.Writer) error {
+	if os.Geteuid() != 0 {
+		return fault.New(fault.Denied, "no containerd is running that this user may use, and the bundled engine is started by root").
+			WithHint("run this as root, or name the socket of a rootless containerd with --address")
+	}
 	for _, d := range []string{l.Root, l.State} {
 		if err := os.MkdirAll(d, 0o711); err != nil {
 			return fault.Wrap(err, "make directory", d)
@@ -160,6 +164,12 @@ func (l Layout) Start(ctx context.Context, w io.Writer) error {
 	defer deadline.Stop()
 	for wait := time.Millisecond; ; wait = min(wait*2, 50*time.Millisecond) {
 		if dial(l.Address()) == nil {
+			// containerd gives its group access, too.
+			for _, s := range []string{l.Address(), l.Address() + ".ttrpc"} {
+				if err := os.Chmod(s, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return fault.Wrap(err, "make the engine's socket private", s)
+				}
+			}
 			return nil
 		}
 		select {
