@@ -167,8 +167,12 @@ func (f *filter) Read(p []byte) (int, error) {
 		buf := make([]byte, 4096)
 		n, err := f.r.Read(buf)
 		f.take(buf[:n])
-		if err != nil && len(f.ready) == 0 {
-			return 0, err
+		if err != nil {
+			f.ready = append(f.ready, f.held...)
+			f.held = nil
+			if len(f.ready) == 0 {
+				return 0, err
+			}
 		}
 	}
 	n := copy(p, f.ready)
@@ -200,7 +204,9 @@ next:
 				in = in[len(seq):]
 				continue next
 			}
-			if len(in) > 1 && len(in) < len(seq) && strings.HasPrefix(seq, string(in)) {
+			// A lone escape waits, too: to readline it is the beginning of something
+			// in any case.
+			if len(in) < len(seq) && strings.HasPrefix(seq, string(in)) {
 				f.held = append([]byte(nil), in...)
 				return
 			}
