@@ -37,6 +37,8 @@ type Env struct {
 	// Connect finds or starts the engine. It is called at the first verb that
 	// needs it, and again after it failed.
 	Connect func(ctx context.Context) (*Engine, error)
+	// Notices is where the warnings of calls from scripts go; nil drops them.
+	Notices io.Writer
 	// Interactive is set at a prompt: what a destructive verb may ask.
 	Interactive bool
 
@@ -179,4 +181,11 @@ func joinErrors(errs []error) error {
 		return some[0]
 	}
 	return errors.Join(some...)
+}
+
+func (e *Env) notices() io.Writer {
+	if e.Notices == nil {
+		return io.Discard
+	}
+	return e.Notices
 }

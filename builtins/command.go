@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"nsh/lang"
 	"nsh/runtime/fault"
 )
 
@@ -46,12 +47,12 @@ func unknownCommand(env *Env, io Stdio, words []string) int {
 			return 1
 		}
 		fmt.Fprintf(io.Err, "%s: unknown command: %s %s %s\n", env.Program, env.Program, words[0], words[1])
-		hint(io.Err, closest(words[1], groupWords(words[0])))
+		hint(io.Err, lang.Closest(words[1], groupWords(words[0])))
 		fmt.Fprintf(io.Err, "\nUsage:  %s %s\n\nRun '%s %s --help' for more information\n", env.Program, words[0], env.Program, words[0])
 		return 1
 	}
 	fmt.Fprintf(io.Err, "%s: unknown command: %s %s\n", env.Program, env.Program, words[0])
-	hint(io.Err, closest(words[0], verbWords()))
+	hint(io.Err, lang.Closest(words[0], verbWords()))
 	fmt.Fprintf(io.Err, "\nRun '%s --help' for more information\n", env.Program)
 	return 1
 }

@@ -249,7 +249,7 @@ func create(call *Call, o *CreateOptions) (container.Container, error) {
 		}
 	}
 	if !o.Rootfs {
-		if err := ensureImage(call, string(o.Image), o.Platform, o.Pull, o.Quiet); err != nil {
+		if err := ensureImage(call, string(o.Image), o.Platform, o.Pull, o.Quiet || call.Script); err != nil {
 			return none, err
 		}
 	}

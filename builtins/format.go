@@ -15,6 +15,7 @@ import (
 	"github.com/docker/cli/cli/command/formatter"
 	"github.com/docker/cli/templates"
 
+	"nsh/lang"
 	"nsh/runtime/fault"
 )
 
@@ -135,7 +136,7 @@ func columnError(err error, kind string, row any) error {
 	for i, t := 0, reflect.TypeOf(row); i < t.NumMethod(); i++ {
 		columns = append(columns, t.Method(i).Name)
 	}
-	if near := closest(m[1], columns); near != "" {
+	if near := lang.Closest(m[1], columns); near != "" {
 		f = f.WithHint("did you mean .%s?", near)
 	}
 	return wrong(f)

@@ -5,7 +5,7 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
+	"nsh/lang"
 )
 
 // common are the commands that docker's own help shows first, in its order.
@@ -81,22 +81,4 @@ func verbWords() []string {
 }
 
 // Suggest gives the verb that a mistyped word is nearest to, or "".
-func Suggest(word string) string { return closest(word, verbWords()) }
-
-// closest finds the candidate within edit distance 2 of word; ties go to the
-// first in the order of the alphabet. Short words must be nearer: every word of two
-// letters is within 2 of every other.
-func closest(word string, candidates []string) string {
-	limit := 2
-	if len(word) < 4 {
-		limit = 1
-	}
-	best := ""
-	sort.Strings(candidates)
-	for _, c := range candidates {
-		if d := levenshtein.ComputeDistance(word, c); d <= limit && d > 0 {
-			best, limit = c, d-1
-		}
-	}
-	return best
-}
+func Suggest(word string) string { return lang.Closest(word, verbWords()) }

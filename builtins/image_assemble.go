@@ -11,6 +11,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"nsh/lang"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
 )
@@ -257,7 +258,7 @@ func fileFrom(d starlark.IterableMapping) (f image.File, err error) {
 				f.GID = number
 			}
 		default:
-			if near := closest(key, []string{"source", "content", "link", "directory", "mode", "uid", "gid"}); near != "" {
+			if near := lang.Closest(key, []string{"source", "content", "link", "directory", "mode", "uid", "gid"}); near != "" {
 				return f, fmt.Errorf("unexpected key %q (did you mean %q?)", key, near)
 			}
 			return f, fmt.Errorf("unexpected key %s", item[0])

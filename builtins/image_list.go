@@ -10,6 +10,7 @@ import (
 	"github.com/docker/cli/cli/command/formatter"
 	"github.com/docker/go-units"
 
+	"nsh/lang"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
 )
@@ -137,7 +138,7 @@ func listImages(call *Call, filters []string) ([]image.Image, error) {
 			tests = append(tests, func(i image.Image) bool { return i.Created.Before(until) })
 		default:
 			e := fault.New(fault.Invalid, "invalid filter '%s'", name)
-			if near := closest(name, []string{"reference", "dangling", "label", "before", "since", "until"}); near != "" {
+			if near := lang.Closest(name, []string{"reference", "dangling", "label", "before", "since", "until"}); near != "" {
 				return nil, e.WithHint("did you mean %q?", near)
 			}
 			return nil, e

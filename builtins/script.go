@@ -57,7 +57,7 @@ func (v *Verb) script(thread *starlark.Thread, env *Env, name string, args starl
 	if err := v.unpack(p, name, args, kwargs); err != nil {
 		return nil, err
 	}
-	c := &Call{Context: lang.Context(thread), Env: env, Verb: v, Script: true, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard}
+	c := &Call{Context: lang.Context(thread), Env: env, Verb: v, Script: true, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: env.notices()}
 	value, err := v.invoke(c, p)
 	if err != nil {
 		return nil, scriptError(err)
@@ -129,7 +129,7 @@ func (v *Verb) unpack(p reflect.Value, name string, args starlark.Tuple, kwargs 
 		q := v.keyword(key)
 		switch {
 		case q == nil:
-			if near := closest(key, v.keywords()); near != "" {
+			if near := lang.Closest(key, v.keywords()); near != "" {
 				return fault.New(fault.Invalid, "%s: unexpected keyword %q (did you mean %q?)", name, key, near)
 			}
 			return bad("unexpected keyword %q", key)

@@ -79,6 +79,7 @@ func (s scripts) Help(name string) (string, bool) {
 // interpreter makes the language with the verbs in it.
 func interpreter(env *builtins.Env, io builtins.Stdio, args []string, session bool) *lang.Interp {
 	var i *lang.Interp
+	env.Notices = io.Err
 	opts := lang.Options{
 		Predeclared: builtins.Predeclared(env), Stdlib: stdlib.FS, Stdout: io.Out, Stderr: io.Err, Args: args, Session: session,
 		Command: func(ctx context.Context, line string, in ioReader) (lang.CommandResult, error) {
