@@ -10,6 +10,7 @@ import (
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
+	"go.starlark.net/syntax"
 
 	"nsh/runtime/fault"
 )
@@ -105,7 +106,7 @@ func retry(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tup
 	wait := time.Duration(delay)
 	for n := 1; ; n++ {
 		v, err := starlark.Call(t, fn, rest, kw)
-		if err == nil || n >= times || !caught(t, err) || len(kinds) > 0 && !kinds[fault.KindOf(err)] {
+		if err == nil || n >= times || !caught(t, err) || len(kinds) > 0 && !kinds[kindOf(err)] {
 			return v, err
 		}
 		if err := sleepContext(Context(t), wait); err != nil {
@@ -164,8 +165,9 @@ func deferCall(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark
 		return nil, err
 	}
 	d := deferred{fn, rest, kw}
-	if list, ok := t.Local(localScope).(*[]deferred); ok && list != nil {
-		*list = append(*list, d)
+	if s, ok := t.Local(localScopes).(*scopes); ok && len(s.open) > 0 {
+		top := len(s.open) - 1
+		s.open[top] = append(s.open[top], d)
 		return starlark.None, nil
 	}
 	i.mu.Lock()
@@ -174,7 +176,10 @@ func deferCall(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark
 	return starlark.None, nil
 }
 
-const localScope = "nsh/scope"
+// scopes are those that a thread is in, the innermost last.
+type scopes struct {
+	open [][]deferred
+}
 
 // scope(fn, *args, **kwargs) calls fn, and at its end what fn deferred.
 func scope(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -182,24 +187,27 @@ func scope(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tup
 	if err != nil {
 		return nil, err
 	}
-	var list []deferred
-	sub, release := i.thread(Context(t), t.Name)
-	defer release()
-	sub.SetLocal(localScope, &list)
-	sub.SetLocal(localLoading, t.Local(localLoading))
-	v, err := starlark.Call(sub, fn, rest, kw)
-	i.runDeferred(Context(t), list)
+	// On the same thread, so that the language's limit on recursion holds.
+	s, _ := t.Local(localScopes).(*scopes)
+	s.open = append(s.open, nil)
+	v, err := starlark.Call(t, fn, rest, kw)
+	top := len(s.open) - 1
+	list := s.open[top]
+	s.open = s.open[:top]
+	if derr := i.runDeferred(Context(t), t, list); err == nil {
+		err = derr
+	}
 	return v, err
 }
 
 // deferGrace is how long deferred calls may take after Ctrl-C.
 const deferGrace = 30 * time.Second
 
-// runDeferred calls the last first. Each gets its turn whatever the others do;
-// a failure is reported and changes nothing else.
-func (i *Interp) runDeferred(ctx context.Context, list []deferred) {
+// runDeferred calls the last first. Each gets its turn whatever the others do. A
+// failure is reported; the first is given back, for a script that had none.
+func (i *Interp) runDeferred(ctx context.Context, parent *starlark.Thread, list []deferred) (first error) {
 	if len(list) == 0 {
-		return
+		return nil
 	}
 	if ctx.Err() != nil {
 		var cancel context.CancelFunc
@@ -207,13 +215,19 @@ func (i *Interp) runDeferred(ctx context.Context, list []deferred) {
 		defer cancel()
 	}
 	for n := len(list) - 1; n >= 0; n-- {
-		t, release := i.thread(ctx, "deferred")
-		_, err := starlark.Call(t, list[n].fn, list[n].args, list[n].kwargs)
-		release()
+		t, release, err := i.child(ctx, parent, "deferred")
+		if err == nil {
+			_, err = starlark.Call(t, list[n].fn, list[n].args, list[n].kwargs)
+			release()
+		}
 		if err != nil {
 			fmt.Fprintf(i.opts.Stderr, "deferred call of %s failed: %s", list[n].fn.Name(), i.Report(err))
+			if first == nil {
+				first = fault.Wrap(err, "deferred call of", list[n].fn.Name())
+			}
 		}
 	}
+	return first
 }
 
 // quit is exit(): it unwinds everything.
@@ -293,6 +307,11 @@ func parallel(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.
 	defer cancel(nil)
 	results := make([]starlark.Value, len(list))
 	errs := make([]error, len(list))
+	// The failure that ends it all, and whose it is. The others are cancelled
+	// because of it.
+	var once sync.Once
+	var failed error
+	failedAt := 0
 	next := make(chan int)
 	var wg sync.WaitGroup
 	for range min(limit, len(list)) {
@@ -300,11 +319,14 @@ func parallel(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.
 		go func() {
 			defer wg.Done()
 			for n := range next {
-				sub, release := i.thread(ctx, fmt.Sprintf("parallel[%d]", n))
-				sub.SetLocal(localLoading, t.Local(localLoading))
-				results[n], errs[n] = starlark.Call(sub, fn, starlark.Tuple{list[n]}, nil)
-				release()
-				if errs[n] != nil && (onError == "stop" || !caught(sub, errs[n])) {
+				sub, release, err := i.child(ctx, t, fmt.Sprintf("parallel[%d]", n))
+				if err == nil {
+					results[n], err = starlark.Call(sub, fn, starlark.Tuple{list[n]}, nil)
+					release()
+				}
+				errs[n] = err
+				if err != nil && (onError == "stop" || sub == nil || !caught(sub, err)) {
+					once.Do(func() { failed, failedAt = err, n })
 					cancel(errStopped)
 				}
 			}
@@ -323,12 +345,8 @@ feed:
 	if err := Context(t).Err(); err != nil {
 		return nil, fault.New(fault.Cancelled, "interrupted").WithCause(context.Cause(Context(t)))
 	}
-	// The first in the order of the items that failed by itself: the others were
-	// cancelled because of it.
-	for n := range list {
-		if errs[n] != nil && (onError == "stop" || !caught(t, errs[n])) && !isStopped(errs[n]) {
-			return nil, fault.Wrap(errs[n], fmt.Sprintf("parallel: item %d,", n), list[n].String())
-		}
+	if failed != nil {
+		return nil, fault.Wrap(failed, fmt.Sprintf("parallel: item %d,", failedAt), list[failedAt].String())
 	}
 	if onError == "collect" {
 		for n := range list {
@@ -340,31 +358,97 @@ feed:
 
 var errStopped = errors.New("stopped because another item failed")
 
-func isStopped(err error) bool {
-	var e *starlark.EvalError
-	if errors.Is(err, errStopped) || errors.Is(err, context.Canceled) {
-		return true
-	}
-	return errors.As(err, &e) && strings.Contains(e.Msg, "Starlark computation cancelled")
-}
-
-// share makes a function safe to call from several threads. In a script
-// everything that it can reach is frozen. At a prompt that would freeze the session
-// for good, so there a function that reaches something mutable is refused.
+// share makes a function safe to call from several threads: what it was made with,
+// and every global that its text names, also through the functions that it calls,
+// is frozen. Other globals of a script stay as they are. At a prompt freezing would
+// spoil the session for good, so there a function that names something mutable is
+// refused.
 func (i *Interp) share(fn starlark.Callable) error {
 	f, ok := fn.(*starlark.Function)
-	if !i.opts.Session || !ok {
+	if !ok {
 		fn.Freeze()
 		return nil
 	}
-	for n := range f.NumFreeVars() {
-		b, v := f.FreeVar(n)
+	shared := map[string]starlark.Value{}
+	i.reaches(f, map[*starlark.Function]bool{}, shared)
+	if !i.opts.Session {
+		f.Freeze()
+		for _, v := range shared {
+			v.Freeze()
+		}
+		return nil
+	}
+	for name, v := range shared {
 		if mutable(v) {
-			return fault.New(fault.Invalid, "parallel: %s uses the variable %q, a %s that could be changed while others read it", f.Name(), b.Name, v.Type()).
+			return fault.New(fault.Invalid, "parallel: %s uses the variable %q, a %s that could be changed while others read it", f.Name(), name, v.Type()).
 				WithHint("pass it in the items, as a tuple, or run this as a script, where it is frozen")
 		}
 	}
 	return nil
+}
+
+// reaches collects the variables that a function can get at by name.
+func (i *Interp) reaches(f *starlark.Function, seen map[*starlark.Function]bool, out map[string]starlark.Value) {
+	if seen[f] {
+		return
+	}
+	seen[f] = true
+	add := func(name string, v starlark.Value) {
+		out[name] = v
+		if g, ok := v.(*starlark.Function); ok {
+			i.reaches(g, seen, out)
+		}
+	}
+	for n := range f.NumFreeVars() {
+		b, v := f.FreeVar(n)
+		add(b.Name, v)
+	}
+	globals := f.Globals()
+	if i.opts.Session {
+		globals = i.Globals()
+	}
+	for _, name := range i.identifiers(f) {
+		if v := globals[name]; v != nil {
+			add(name, v)
+		}
+	}
+}
+
+// identifiers are the names in the text of a function. Where the text is not known
+// any more, at a prompt, they are all there are.
+func (i *Interp) identifiers(f *starlark.Function) []string {
+	pos := f.Position()
+	i.mu.Lock()
+	src := i.sources[pos.Filename()]
+	i.mu.Unlock()
+	file, err := dialect.Parse(pos.Filename(), src, 0)
+	var body syntax.Node
+	if err == nil {
+		syntax.Walk(file, func(n syntax.Node) bool {
+			switch n := n.(type) {
+			case *syntax.DefStmt:
+				if n.Def.Line == pos.Line && n.Def.Col == pos.Col {
+					body = n
+				}
+			case *syntax.LambdaExpr:
+				if n.Lambda.Line == pos.Line && n.Lambda.Col == pos.Col {
+					body = n
+				}
+			}
+			return body == nil
+		})
+	}
+	if body == nil {
+		return f.Globals().Keys()
+	}
+	var out []string
+	syntax.Walk(body, func(n syntax.Node) bool {
+		if id, ok := n.(*syntax.Ident); ok {
+			out = append(out, id.Name)
+		}
+		return true
+	})
+	return out
 }
 
 func mutable(v starlark.Value) bool {

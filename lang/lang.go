@@ -77,6 +77,9 @@ type Interp struct {
 // dialect is given per file: the library's global switches are left alone.
 var dialect = &syntax.FileOptions{Set: true, While: true, TopLevelControl: true, GlobalReassign: true, Recursion: true}
 
+// entryDialect is that of a session: what an entry loads is there for the next.
+var entryDialect = &syntax.FileOptions{Set: true, While: true, TopLevelControl: true, GlobalReassign: true, Recursion: true, LoadBindsGlobally: true}
+
 // New makes an interpreter.
 func New(opts Options) *Interp {
 	i := &Interp{opts: opts, session: starlark.StringDict{}, modules: map[string]*module{}, sources: map[string][]byte{}}
@@ -146,6 +149,8 @@ const (
 	localContext = "context"
 	localInterp  = "nsh/interp"
 	localLoading = "nsh/loading"
+	localScopes  = "nsh/scopes"
+	localDepth   = "nsh/depth"
 )
 
 // Context is what a builtin may block on: it ends when the call under way is
@@ -163,12 +168,29 @@ func (i *Interp) thread(ctx context.Context, name string) (t *starlark.Thread, r
 	t = &starlark.Thread{Name: name, Load: i.load, Print: func(_ *starlark.Thread, msg string) { fmt.Fprintln(i.opts.Stdout, msg) }}
 	t.SetLocal(localContext, ctx)
 	t.SetLocal(localInterp, i)
+	t.SetLocal(localScopes, &scopes{})
 	if i.opts.MaxSteps > 0 {
 		t.SetMaxExecutionSteps(i.opts.MaxSteps)
 		t.OnMaxSteps = func(t *starlark.Thread) { t.Cancel(tooManySteps) }
 	}
 	stop := context.AfterFunc(ctx, func() { t.Cancel(cancelled) })
 	return t, func() { stop() }
+}
+
+// maxDepth bounds how many threads may be started by one another: each brings a
+// stack of its own, which the language's limit on recursion does not see.
+const maxDepth = 100
+
+// child makes a thread for something that parent runs beside itself.
+func (i *Interp) child(ctx context.Context, parent *starlark.Thread, name string) (*starlark.Thread, func(), error) {
+	depth, _ := parent.Local(localDepth).(int)
+	if depth >= maxDepth {
+		return nil, nil, fault.New(fault.Invalid, "parallel calls, deferred calls and loads are nested more than %d deep", maxDepth)
+	}
+	t, release := i.thread(ctx, name)
+	t.SetLocal(localDepth, depth+1)
+	t.SetLocal(localLoading, parent.Local(localLoading))
+	return t, release, nil
 }
 
 // The reasons that a thread is cancelled with.
@@ -180,6 +202,9 @@ const (
 // ExecFile runs a script. The deferred calls of the script have run when it
 // returns. The error can be given to [Report].
 func (i *Interp) ExecFile(ctx context.Context, path string, src []byte) error {
+	if len(src) > maxSource {
+		return fault.New(fault.Invalid, "%s has %d bytes; a script has %d at the most", path, len(src), maxSource)
+	}
 	i.remember(path, src)
 	f, err := dialect.Parse(path, src, 0)
 	if err == nil {
@@ -201,6 +226,10 @@ func (i *Interp) ExecFile(ctx context.Context, path string, src []byte) error {
 // else None; what it defined is there for the next one, also after an error.
 func (i *Interp) Chunk(ctx context.Context, src string) (starlark.Value, error) {
 	const name = "<stdin>"
+	if len(src) > maxSource {
+		return nil, fault.New(fault.Invalid, "an entry has %d bytes at the most, this one has %d", maxSource, len(src))
+	}
+	dialect := entryDialect
 	i.remember(name, []byte(src))
 	f, err := dialect.Parse(name, src, 0)
 	if err != nil {
@@ -296,7 +325,17 @@ func (i *Interp) finish(ctx context.Context, err error) error {
 	defers := i.defers
 	i.defers = nil
 	i.mu.Unlock()
-	i.runDeferred(ctx, defers)
+	root := &starlark.Thread{Name: "deferred"}
+	for round := 0; len(defers) > 0; round++ {
+		root.SetLocal(localDepth, round) // one that defers itself comes to an end
+		if derr := i.runDeferred(ctx, root, defers); err == nil {
+			err = derr
+		}
+		// A deferred call may have deferred more.
+		i.mu.Lock()
+		defers, i.defers = i.defers, nil
+		i.mu.Unlock()
+	}
 	if err == nil {
 		return nil
 	}

@@ -43,6 +43,11 @@ func TestScripts(t *testing.T) {
 		{"keyword", "parallel(print, [1], limt=3)", "", "t.star:1:9: parallel: unexpected keyword \"limt\" (did you mean \"limit\"?)\n    parallel(print, [1], limt=3)\n            ^\n"},
 		{"frames", "def f(x):\n    return x[3]\n\ndef g():\n    f([1])\n\ng()", "", "t.star:2:13: list index 3 out of range [-1:0]\n        return x[3]\n                ^\n  called from t.star:5:6, in g\n  called from t.star:7:2, in <toplevel>\n"},
 		{"syntax", "try:\n    pass", "", "t.star:1:1: got try, want primary expression\n    try:\n    ^\nhint: Starlark has no exceptions: attempt(fn, …) gives struct(ok, value, error), fail(…) fails\n"},
+		{"parallel freezes what it shares", "x = []\ny = []\ndef f(n): x.append(n)\nprint(attempt(parallel, f, [1]).error)\ny.append(1)\nprint(y)", "parallel: item 0, \"1\": append: cannot append to frozen list\n[1]\n", ""},
+		{"scopes nest", "def g(): defer(print, 'g')\ndef f():\n    defer(print, 'f')\n    scope(g)\n    print('in f')\nscope(f)", "g\nin f\nf\n", ""},
+		{"deferred in deferred", "def f(): defer(print, 'inner')\ndefer(f)", "inner\n", ""},
+		{"retry by kind", "n = [0]\ndef f():\n    n[0] += 1\n    return 1 // (n[0] - 1)\nprint(retry(f, on = ['invalid'], delay = 0))", "1\n", ""},
+		{"no such duration", "print(attempt(sleep, float('inf')).error)", "sleep: for parameter duration: +inf is no number of seconds up to 9000000000\n", ""},
 		{"std", "load('@std//text.star', 'indent')\nprint(indent('a\\nb'))", "    a\n    b\n", ""},
 		{"no module", "load('@std//nope.star', 'x')", "", "t.star:1:1: cannot load @std//nope.star: no module @std//nope.star\n"},
 	} {
@@ -76,6 +81,27 @@ func TestCancel(t *testing.T) {
 				t.Fatalf("after %s: %v", time.Since(start), err)
 			}
 		})
+	}
+}
+
+// TestBounds: what would end the process is an error.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	for _, src := range []string{
+		"def f(): scope(f)\nf()",
+		"def f(): parallel(lambda x: f(), [1])\nf()",
+		"def f():\n    defer(f)\ndef g():\n    scope(f)\n    defer(g)\ng()\nfail('over')",
+		"x = " + strings.Repeat("1-", 3<<20) + "1",
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		if err := New(Options{MaxSteps: 1 << 20}).ExecFile(ctx, "t.star", []byte(src)); err == nil {
+			t.Errorf("%.40q: no error", src)
+		}
+		cancel()
+	}
+	v, err := New(Options{MaxSteps: 5000, Session: true}).Chunk(context.Background(), "parallel(lambda x: [i for i in range(1 << 20)], [1, 2])")
+	if err == nil {
+		t.Errorf("beyond the limit of steps: %v", v)
 	}
 }
 

@@ -21,8 +21,10 @@ type module struct {
 	done    chan struct{}
 }
 
-// maxSource bounds the size of a module.
-const maxSource = 16 << 20
+// maxSource bounds the size of a script, a module and an entry: the resolver and
+// the compiler recurse over expressions, and six megabytes of 1-1-1-… overflow
+// the stack of the process, which nothing can catch.
+const maxSource = 1 << 20
 
 // load is Starlark's load: relative to the file that asks, or of the standard
 // library with @std//. Each module runs once; its globals are frozen then.
@@ -46,6 +48,12 @@ func (i *Interp) load(t *starlark.Thread, name string) (starlark.StringDict, err
 		i.modules[key] = m
 		i.mu.Unlock()
 		m.globals, m.err = i.run(t, key, read, append(slices.Clone(chain), key))
+		if m.err != nil {
+			// The next load tries again: at a prompt the file may have been mended.
+			i.mu.Lock()
+			delete(i.modules, key)
+			i.mu.Unlock()
+		}
 		close(m.done)
 	} else {
 		i.mu.Unlock()
@@ -75,7 +83,13 @@ func (i *Interp) run(t *starlark.Thread, key string, read func() ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	sub, release := i.thread(Context(t), key)
+	if err := i.undefined(f, i.names.Has); err != nil {
+		return nil, err
+	}
+	sub, release, err := i.child(Context(t), t, key)
+	if err != nil {
+		return nil, err
+	}
 	defer release()
 	sub.SetLocal(localLoading, chain)
 	globals, err := prog.Init(sub, i.names)

@@ -64,6 +64,9 @@ func Closest(word string, candidates []string) string {
 // time.duration.
 type Duration time.Duration
 
+// maxSeconds is what a time.Duration holds, and a little less: 290 years.
+const maxSeconds = 9e9
+
 // Unpack implements starlark.Unpacker.
 func (d *Duration) Unpack(v starlark.Value) error {
 	switch v := v.(type) {
@@ -77,6 +80,9 @@ func (d *Duration) Unpack(v starlark.Value) error {
 		*d = Duration(v)
 	case starlark.Int, starlark.Float:
 		f, _ := starlark.AsFloat(v)
+		if !(f >= -1 && f <= maxSeconds) { // NaN is neither
+			return fmt.Errorf("%s is no number of seconds up to %d", v, int64(maxSeconds))
+		}
 		*d = Duration(f * float64(time.Second))
 	default:
 		return fmt.Errorf("got %s, want a duration: \"1m30s\", or a number of seconds", v.Type())

@@ -508,7 +508,7 @@ func (s *Containers) Wait(ctx context.Context, ref string) (container.Exit, erro
 		t, err := s.task(ctx, r.ID)
 		switch {
 		case err != nil:
-			return container.Exit{}, fault.Wrap(err, "wait for container", ref)
+			return container.Exit{}, fault.Wrap(ended(ctx, err), "wait for container", ref)
 		case t != nil && t.Status == task.Status_STOPPED:
 			return container.Exit{Code: int(t.ExitStatus), At: t.ExitedAt.AsTime()}, nil
 		case t != nil && t.Status != task.Status_CREATED:
@@ -516,7 +516,7 @@ func (s *Containers) Wait(ctx context.Context, ref string) (container.Exit, erro
 			if e.err != nil && ctx.Err() == nil && gone(e.err) {
 				return container.Exit{}, container.NotFound(ref)
 			}
-			return e.Exit, fault.Wrap(e.err, "wait for container", ref)
+			return e.Exit, fault.Wrap(ended(ctx, e.err), "wait for container", ref)
 		case t == nil && !datastore.ReadLifecycle(stateDir(r)).StartedAt.IsZero():
 			return container.Exit{Code: 255}, nil
 		}
@@ -529,6 +529,22 @@ func (s *Containers) Wait(ctx context.Context, ref string) (container.Exit, erro
 			return container.Exit{}, fault.Wrap(ctx.Err(), "wait for container", ref)
 		}
 	}
+}
+
+// ended gives the context's own error when a call failed because of its end: what
+// gRPC makes of that depends on how far the call was.
+func ended(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if cerr := ctx.Err(); cerr != nil {
+		return cerr
+	}
+	// The deadline has passed, and the context's timer is still to notice.
+	if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) {
+		return context.DeadlineExceeded
+	}
+	return err
 }
 
 // Rename takes the new name before it lets go of the old one.

@@ -117,15 +117,20 @@ func (s *Containers) List(ctx context.Context, opts container.ListOptions) ([]co
 	if err != nil {
 		return nil, fault.Wrap(err, "list containers", "")
 	}
+	// What the records and the files say is read while the shims are being asked.
+	described := make([]description, len(recs))
+	for i, r := range recs {
+		described[i] = s.describe(r)
+	}
 	a := <-ch
 	out := make([]container.Container, 0, len(recs))
 	silent := s.silent(ctx, recs, a.tasks)
-	for _, r := range recs {
+	for i, r := range recs {
 		f := found{Container: r, task: a.tasks[r.ID], silent: a.err}
 		if f.silent == nil {
 			f.silent = silent[r.ID]
 		}
-		c := s.value(f)
+		c := s.complete(described[i], f)
 		if !opts.All && !alive(c.Status) {
 			continue
 		}
@@ -302,6 +307,16 @@ func stateDir(c containers.Container) string { return c.Labels[labelStateDir] }
 
 // value makes the snapshot that callers see.
 func (s *Containers) value(f found) container.Container {
+	return s.complete(s.describe(f.Container), f)
+}
+
+// description is what is known of a container without its task.
+type description struct {
+	container.Container
+	life datastore.Lifecycle
+}
+
+func (s *Containers) describe(f containers.Container) description {
 	l := f.Labels
 	c := container.Container{
 		ID: f.ID, Name: l[labelName], Image: image.Familiar(f.Image), Created: f.CreatedAt,
@@ -318,7 +333,7 @@ func (s *Containers) value(f found) container.Container {
 		}
 	}
 	c.Restarts, _ = strconv.Atoi(l[labelRestarts])
-	rec, mine := ours(f.Container)
+	rec, mine := ours(f)
 	if mine {
 		c.Args, c.ImageID = rec.Args, rec.ImageID
 		for k, v := range rec.Spec.Labels {
@@ -329,25 +344,30 @@ func (s *Containers) value(f found) container.Container {
 		if !rec.Spec.Rootfs {
 			c.Image = rec.Spec.Image // as it was typed, as docker shows it
 		}
-	} else if spec, err := ociSpec(f.Container); err == nil && spec.Process != nil {
+	} else if spec, err := ociSpec(f); err == nil && spec.Process != nil {
 		c.Args = spec.Process.Args
 	}
-	dir := stateDir(f.Container)
+	dir := stateDir(f)
 	if dir == "" {
 		dir = s.store.Dir(f.ID)
 	}
-	s.status(&c, f, dir)
 	c.Ports = ports(dir)
-	c.Networks = s.endpoints(f.Container, alive(c.Status))
 	c.Mounts = mountPoints(l)
+	return description{c, datastore.ReadLifecycle(dir)}
+}
+
+// complete adds what the task tells.
+func (s *Containers) complete(d description, f found) container.Container {
+	c := d.Container
+	s.status(&c, f, d.life)
+	c.Networks = s.endpoints(f.Container, alive(c.Status))
 	return c
 }
 
 // startSlack is between what we write down at a start and what the kernel says.
 const startSlack = 2 * time.Second
 
-func (s *Containers) status(c *container.Container, f found, dir string) {
-	life := datastore.ReadLifecycle(dir)
+func (s *Containers) status(c *container.Container, f found, life datastore.Lifecycle) {
 	c.StartedAt = life.StartedAt
 	switch {
 	case f.silent != nil && f.task == nil:
