@@ -114,6 +114,10 @@ func (i *Interp) Report(err error) string {
 			fmt.Fprintf(&b, "%s: %s\n", last.Pos, message(err))
 			b.WriteString(i.source(last.Pos))
 			for n := len(frames) - 2; n >= 0; n-- {
+				if skip := len(frames) - 2*maxFrames; skip > 0 && n == len(frames)-1-maxFrames {
+					fmt.Fprintf(&b, "  … %d more\n", skip)
+					n = maxFrames
+				}
 				fmt.Fprintf(&b, "  called from %s, in %s\n", frames[n].Pos, frames[n].Name)
 			}
 			break
@@ -127,6 +131,9 @@ func (i *Interp) Report(err error) string {
 	}
 	return b.String()
 }
+
+// maxFrames are shown of each end of a backtrace: a runaway recursion has 100,000.
+const maxFrames = 10
 
 // userFrames leaves out the builtins: their place is no line of anybody's.
 func userFrames(stack starlark.CallStack) []starlark.CallFrame {
