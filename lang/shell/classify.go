@@ -28,7 +28,7 @@ func (v Verdict) String() string {
 	return [...]string{"nothing", "starlark", "command", "host", "meta", "help"}[v]
 }
 
-// Classify decides by the rule of docs, in this order:
+// Classify decides by the text of a line alone, in this order:
 //
 //  1. "!…" is for the host's shell, "%…" for nsh's, and "name?" asks for help.
 //  2. "docker …" and "nerdctl …" are commands in any case.
@@ -36,6 +36,9 @@ func (v Verdict) String() string {
 //  4. A verb before "(", ",", "=" or an augmented assignment: Starlark.
 //  5. A verb touched by anything but a blank, the end, or one of ; | & < >: Starlark.
 //  6. Otherwise a command.
+//
+// A comment behind a line never changes what it is. Of a text of several lines
+// the first decides.
 func Classify(line string, isVerb func(string) bool) Verdict {
 	s := trim(line)
 	switch {
@@ -45,36 +48,49 @@ func Classify(line string, isVerb func(string) bool) Verdict {
 		return Host
 	case s[0] == '%':
 		return Meta
-	case isHelp(s):
+	case helpName(s) != "":
 		return Help
 	}
 	word := firstWord(s)
 	rest := s[len(word):]
-	if word == "docker" || word == "nerdctl" {
-		if rest == "" || rest[0] == ' ' || rest[0] == '\t' {
-			return Command
-		}
+	if (word == "docker" || word == "nerdctl") && (rest == "" || isBlank(rest[0])) {
+		return Command
 	}
 	if word == "" || !isVerb(word) {
 		return Starlark
 	}
-	if rest != "" && !strings.ContainsRune(" \t\r\n;|&<>", rune(rest[0])) {
+	if rest != "" && !isBlank(rest[0]) && !strings.ContainsRune(";|&<>", rune(rest[0])) {
 		return Starlark
 	}
-	after := strings.TrimLeft(rest, " \t")
-	for _, op := range []string{"(", ",", "=", "+=", "-=", "*=", "/=", "//=", "%=", "&=", "|=", "^=", "<<=", ">>="} {
-		if strings.HasPrefix(after, op) {
-			return Starlark
-		}
+	if assigns(rest) || strings.HasPrefix(strings.TrimLeft(rest, " \t"), "(") || strings.HasPrefix(strings.TrimLeft(rest, " \t"), ",") {
+		return Starlark
 	}
 	return Command
 }
 
+// assigns tells whether what follows a word begins with =, so also ==, or an
+// augmented assignment.
+func assigns(rest string) bool {
+	rest = strings.TrimLeft(rest, " \t")
+	for _, op := range []string{"=", "+=", "-=", "*=", "/=", "//=", "%=", "&=", "|=", "^=", "<<=", ">>="} {
+		if strings.HasPrefix(rest, op) {
+			return true
+		}
+	}
+	return false
+}
+
+// blanks separate the words of a line. Other white space that Unicode knows is
+// left to the parsers, which refuse it.
+const blanks = " \t\r\n"
+
+func isBlank(c byte) bool { return strings.IndexByte(blanks, c) >= 0 }
+
 // trim drops blanks around a line, and the "$ " of a pasted transcript.
 func trim(line string) string {
-	s := strings.TrimSpace(line)
-	if rest, ok := strings.CutPrefix(s, "$ "); ok {
-		s = strings.TrimSpace(rest)
+	s := strings.Trim(line, blanks)
+	if rest, ok := strings.CutPrefix(s, "$"); ok && (rest == "" || isBlank(rest[0])) {
+		s = strings.Trim(rest, blanks)
 	}
 	return s
 }
@@ -90,16 +106,16 @@ func firstWord(s string) string {
 	return s
 }
 
-// isHelp takes "a.b.c?".
-func isHelp(s string) bool {
-	name, ok := strings.CutSuffix(s, "?")
-	if !ok || name == "" {
-		return false
+// helpName takes "a.b.c?", and is "" for anything else.
+func helpName(s string) string {
+	name, comment, ok := strings.Cut(s, "?")
+	if comment = strings.TrimLeft(comment, blanks); !ok || comment != "" && comment[0] != '#' {
+		return ""
 	}
-	for _, part := range strings.Split(name, ".") {
+	for part := range strings.SplitSeq(name, ".") {
 		if part == "" || firstWord(part) != part {
-			return false
+			return ""
 		}
 	}
-	return true
+	return name
 }

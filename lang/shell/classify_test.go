@@ -41,6 +41,8 @@ var verdicts = []struct {
 	{"ps; images", Command}, {"x = 1; ps", Starlark},
 	{"!ls -l | wc", Host}, {"%watch 2 ps -a", Meta}, {"pss -a", Starlark},
 	{"run?", Help}, {"image.assemble?", Help}, {"a b?", Starlark}, {"?", Starlark}, {"ps -a?", Command},
+	{"run? # x", Help}, {"run?#x", Help}, {"run?x", Starlark}, {".x?", Starlark},
+	{"$", Nothing}, {"$ # x", Nothing}, {"$x", Starlark}, {"$\tps", Command},
 	{"$ ps -a", Command}, {"(ps)", Starlark}, {"1 + 1", Starlark}, {"日本 = 1", Starlark}, {"{{.ID}}", Starlark},
 }
 
@@ -64,15 +66,10 @@ func FuzzClassify(f *testing.F) {
 		if again := Classify(line, isVerb); again != v {
 			t.Fatalf("%q is %s, and then %s", line, v, again)
 		}
-		if strings.ContainsAny(line, "\n\r") || v == Nothing || v == Help || v == Host || v == Meta {
-			return
-		}
-		trimmed := strings.TrimSpace(line)
-		if trimmed == "" || trimmed == "$" || isHelp(trimmed) {
-			return
-		}
-		if c := Classify(line+" # x", isVerb); c != v {
-			t.Fatalf("%q is %s, with a comment %s", line, v, c)
+		for _, comment := range []string{" # x", " #", "\t# (ps) = $(x"} {
+			if c := Classify(line+comment, isVerb); c != v {
+				t.Fatalf("%q is %s, with a comment %s", line, v, c)
+			}
 		}
 	})
 }
