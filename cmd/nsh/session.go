@@ -58,13 +58,18 @@ func (s scripts) Chunk(ctx context.Context, src string) (string, error) {
 func (s scripts) ExitCode(err error) (int, bool) { return lang.ExitCode(err) }
 func (s scripts) Quits(err error) bool           { return lang.Quits(err) }
 
-func (s scripts) Lookup(name string) ([]string, bool) {
+func (s scripts) Lookup(name string) (words []string, list, ok bool) {
 	v := s.Globals()[name]
 	if v == nil {
-		return nil, false
+		return nil, false, false
 	}
-	return builtins.ShellWords(v)
+	words, ok = builtins.ShellWords(v)
+	_, list = v.(starlark.Iterable)
+	return words, list && ok, ok
 }
+
+// Names are also those that the session has defined.
+func (s scripts) Names() []string { return append(s.Interp.Names(), s.Globals().Keys()...) }
 
 func (s scripts) Help(name string) (string, bool) {
 	if text, ok := builtins.ScriptHelp(name); ok {
@@ -113,7 +118,7 @@ func prompt(ctx context.Context, env *builtins.Env, io builtins.Stdio) int {
 	env.Interactive = true
 	in, _ := io.In.(*os.File)
 	out, _ := io.Out.(*os.File)
-	ed, err := lineedit.New(lineedit.Options{In: in, Out: out, History: historyFile(), Complete: sh.Complete}, io.TTY.IsOutput())
+	ed, err := lineedit.New(lineedit.Options{In: in, Out: out, History: historyFile(), Complete: sh.Complete, Colour: sh.Colour}, io.TTY.IsOutput())
 	if err != nil {
 		fmt.Fprintf(io.Err, "nsh: %s\n", err)
 		return 1

@@ -1,34 +1,56 @@
-// Package lineedit reads lines that somebody types. [Editor] is all that the
-// shell knows of it; chzyer/readline is behind it on a terminal, a plain reader
-// on a pipe or a dumb terminal. It knows nothing of the language that is typed.
+// Package lineedit reads entries that somebody types: one line, or several that
+// belong together. [Editor] is all that the shell knows of it; chzyer/readline is
+// behind it on a terminal, a plain reader on a pipe or a dumb terminal. It
+// knows nothing of the language that is typed: what an entry is, what completes
+// it and how it is coloured come in as functions.
+//
+// Of readline this package uses the key loop, the raw mode and the editing of one
+// line (words, kill and yank). What it shows is drawn in here: readline v1.5.1 knows
+// one row, puts the caret wrong behind wide characters, and has neither bracketed paste
+// nor descriptions nor a history of several lines.
 package lineedit
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
-
-	"github.com/chzyer/readline"
 )
 
-// ErrInterrupt is Ctrl-C while a line is edited. What was typed comes with it.
+// ErrInterrupt is Ctrl-C while an entry is edited. What was typed comes with it.
 var ErrInterrupt = errors.New("interrupt")
 
-// Editor reads lines. Its methods are for one goroutine; the terminal is in line
-// mode when none of them runs, so that programs can be given it.
+// Editor reads entries. Its methods are for one goroutine, but for Output and
+// Close. When none of them runs the terminal is in line mode, as it was found,
+// and nobody reads from it, so that programs can be given it.
 type Editor interface {
-	// Line shows the prompt and reads a line, or several that were pasted at
-	// once, without the last newline. The error is io.EOF at the end of the
-	// input and ErrInterrupt at Ctrl-C.
-	Line(prompt string) (string, error)
+	// Read shows the prompt and reads an entry, without the last newline. The
+	// error is io.EOF at the end of the input and after Close, and [ErrInterrupt] at
+	// Ctrl-C.
+	Read(p Prompt) (string, error)
 	// Remember puts an entry into the history, whole, however many lines it has.
+	// An entry that may hold a secret is not kept.
 	Remember(entry string)
-	// Close gives the terminal back.
+	// Entries is the history, the oldest first.
+	Entries() []string
+	// Output is where to print while an entry may be under edit: the entry is
+	// taken off the screen and shown again below. Safe for many goroutines.
+	Output() io.Writer
+	// Close gives the terminal back, also under a Read, which ends. It is safe
+	// to call at any time, and again.
 	Close() error
+}
+
+// Prompt is what one [Editor.Read] asks for.
+type Prompt struct {
+	Text string // before the first line
+	More string // before each further one
+	// Whole tells whether Enter ends the entry; else it goes on in a new line.
+	// pasted: nothing was typed since the last paste. Nil: every line is an entry.
+	Whole func(text string, pasted bool) bool
 }
 
 // Options of [New].
@@ -37,213 +59,79 @@ type Options struct {
 	// History is the file that entries are kept in; "": none. It is readable
 	// by its owner alone.
 	History string
-	// Complete gives the endings that the text before the cursor can have.
-	Complete func(before string) []string
+	// Complete gives what the text before the cursor, a byte offset, can go on
+	// with. It runs while Read does, never at the same time as itself, and must
+	// not block. Nil: no completion.
+	Complete func(text string, cursor int) Completion
+	// Colour gives the styled parts of a text, in order. It is called for every key.
+	Colour func(text string) []Span
+}
+
+// Completion is what can take the place of the text between From, a byte offset,
+// and the cursor.
+type Completion struct {
+	From int
+	List []Candidate // what is known at once
+	// Later gives more of them, from something slow; nil: there are no more. It is called
+	// on a goroutine of its own, and ctx ends when nobody waits any longer.
+	Later func(ctx context.Context) []Candidate
+}
+
+// Candidate is one of them.
+type Candidate struct {
+	Text string
+	Doc  string // one line, or ""
+}
+
+// Span is a part of a text with a style, in bytes.
+type Span struct {
+	From, To int
+	Style    string // the parameters of SGR: "1;32"
 }
 
 // New gives the editor for a terminal, and the plain one for anything else.
+// Without colours (NO_COLOR) it suggests nothing, either: it could not be told
+// from what was typed.
 func New(o Options, terminal bool) (Editor, error) {
 	if !terminal || os.Getenv("TERM") == "dumb" {
 		return &plain{in: bufio.NewReader(o.In), out: o.Out, quiet: !terminal}, nil
 	}
-	if o.History != "" {
-		if err := private(o.History); err != nil {
-			o.History = "" // a session without a history is better than none
-		}
-	}
-	e := &terminalEditor{}
-	rl, err := readline.NewEx(&readline.Config{
-		Stdin: readline.NewCancelableStdin(&filter{r: o.In}), Stdout: o.Out,
-		HistoryFile: o.History, DisableAutoSaveHistory: true, HistorySearchFold: true, HistoryLimit: 5000,
-		AutoComplete: completer(o.Complete), InterruptPrompt: "^C", EOFPrompt: "",
-	})
-	if err != nil {
-		return nil, err
-	}
-	e.rl, e.out = rl, o.Out
-	return e, nil
-}
-
-// private makes the history file 0600 before readline opens it with the umask's mode.
-func private(path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Chmod(0o600)
-}
-
-// terminalEditor is readline with what it lacks.
-type terminalEditor struct {
-	rl  *readline.Instance
-	out io.Writer
-}
-
-// newlineMark stands for a newline within an entry: readline edits one row, and
-// its history has an entry a line.
-const newlineMark = "\u2028"
-
-// Bracketed paste: the terminal marks what is pasted, so that its newlines
-// do not end the line (xterm control sequences, "Bracketed Paste Mode").
-const (
-	pasteOn  = "\x1b[?2004h"
-	pasteOff = "\x1b[?2004l"
-)
-
-func (e *terminalEditor) Line(prompt string) (string, error) {
-	e.rl.SetPrompt(prompt)
-	fmt.Fprint(e.out, pasteOn)
-	line, err := e.rl.Readline()
-	fmt.Fprint(e.out, pasteOff)
-	line = strings.ReplaceAll(line, newlineMark, "\n")
-	if errors.Is(err, readline.ErrInterrupt) {
-		err = ErrInterrupt
-	}
-	return line, err
-}
-
-func (e *terminalEditor) Remember(entry string) {
-	entry = strings.TrimRight(entry, "\n")
-	if strings.TrimSpace(entry) == "" || secret(entry) {
-		return
-	}
-	_ = e.rl.SaveHistory(strings.ReplaceAll(entry, "\n", newlineMark))
-}
-
-func (e *terminalEditor) Close() error { return e.rl.Close() }
-
-// secret tells whether an entry may hold a password: such a one is not kept.
-func secret(entry string) bool {
-	for _, w := range strings.Fields(entry) {
-		l := strings.ToLower(w)
-		if strings.HasPrefix(l, "--password") && l != "--password-stdin" {
-			return true
-		}
-		k, _, assigned := strings.Cut(strings.Trim(l, `"'`), "=")
-		if assigned && (strings.Contains(k, "pass") || strings.Contains(k, "secret") || strings.Contains(k, "token")) {
-			return true
-		}
-	}
-	return strings.HasPrefix(strings.TrimSpace(entry), "login ") && strings.Contains(entry, " -p")
-}
-
-// completer adapts to readline's: endings, and how much of the word is there.
-type completer func(before string) []string
-
-func (c completer) Do(line []rune, pos int) ([][]rune, int) {
-	if c == nil {
-		return nil, 0
-	}
-	before := string(line[:pos])
-	var out [][]rune
-	for _, s := range c(before) {
-		out = append(out, []rune(s))
-	}
-	i := strings.LastIndexAny(before, " \t;|&(,=[{") + 1
-	return out, len([]rune(before[i:]))
-}
-
-// filter sits between the terminal and readline: it turns what is pasted into
-// one line, and the Home and End of tmux and screen into those that readline
-// knows. An escape sequence may be cut anywhere by a read.
-type filter struct {
-	r     io.Reader
-	held  []byte // the beginning of a sequence
-	ready []byte
-	paste bool
-}
-
-// sequences by what they become.
-var sequences = map[string]string{
-	"\x1b[200~": "", "\x1b[201~": "", "\x1b[1~": "\x1b[H", "\x1b[4~": "\x1b[F", "\x1b[7~": "\x1b[H", "\x1b[8~": "\x1b[F",
-}
-
-func (f *filter) Read(p []byte) (int, error) {
-	for len(f.ready) == 0 {
-		buf := make([]byte, 4096)
-		n, err := f.r.Read(buf)
-		f.take(buf[:n])
-		if err != nil {
-			f.ready = append(f.ready, f.held...)
-			f.held = nil
-			if len(f.ready) == 0 {
-				return 0, err
-			}
-		}
-	}
-	n := copy(p, f.ready)
-	f.ready = f.ready[n:]
-	return n, nil
-}
-
-func (f *filter) Close() error { return nil }
-
-func (f *filter) take(in []byte) {
-	in = append(f.held, in...)
-	f.held = nil
-next:
-	for len(in) > 0 {
-		if in[0] != 0x1b {
-			f.put(in[0])
-			in = in[1:]
-			continue
-		}
-		for seq, to := range sequences {
-			if strings.HasPrefix(string(in), seq) {
-				switch seq {
-				case "\x1b[200~":
-					f.paste = true
-				case "\x1b[201~":
-					f.paste = false
-				}
-				f.ready = append(f.ready, to...)
-				in = in[len(seq):]
-				continue next
-			}
-			// A lone escape waits, too: to readline it is the beginning of something
-			// in any case.
-			if len(in) < len(seq) && strings.HasPrefix(seq, string(in)) {
-				f.held = append([]byte(nil), in...)
-				return
-			}
-		}
-		f.ready = append(f.ready, in[0])
-		in = in[1:]
-	}
-}
-
-func (f *filter) put(b byte) {
-	switch {
-	case f.paste && (b == '\r' || b == '\n'):
-		f.ready = append(f.ready, newlineMark...)
-	case f.paste && b == '\t':
-		f.ready = append(f.ready, "    "...)
-	default:
-		f.ready = append(f.ready, b)
-	}
+	return newTerminal(o)
 }
 
 // plain reads without editing.
 type plain struct {
-	in    *bufio.Reader
-	out   io.Writer
-	quiet bool
+	in      *bufio.Reader
+	out     io.Writer
+	quiet   bool
+	entries []string
 }
 
-func (p *plain) Line(prompt string) (string, error) {
-	if !p.quiet {
-		fmt.Fprint(p.out, prompt)
+func (p *plain) Read(prompt Prompt) (string, error) {
+	text, show := "", prompt.Text
+	for {
+		if !p.quiet {
+			fmt.Fprint(p.out, show)
+		}
+		line, err := p.in.ReadString('\n')
+		if err != nil && line == "" && (text == "" || err != io.EOF) {
+			return text, err
+		}
+		text += strings.TrimRight(line, "\r\n")
+		if err != nil || prompt.Whole == nil || prompt.Whole(text, false) {
+			return text, nil
+		}
+		text += "\n"
+		show = prompt.More
 	}
-	line, err := p.in.ReadString('\n')
-	if err == io.EOF && line != "" {
-		err = nil
-	}
-	return strings.TrimRight(line, "\r\n"), err
 }
 
-func (p *plain) Remember(string) {}
-func (p *plain) Close() error    { return nil }
+func (p *plain) Remember(entry string) {
+	if entry = strings.TrimRight(entry, "\n"); entry != "" && !secret(entry) {
+		p.entries = append(p.entries, entry)
+	}
+}
+
+func (p *plain) Entries() []string { return p.entries }
+func (p *plain) Output() io.Writer { return p.out }
+func (p *plain) Close() error      { return nil }

@@ -6,19 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
-	"sort"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"nsh/lang/lineedit"
 	"nsh/runtime/fault"
 )
 
-// Commands are the verbs. The methods are safe to call at once.
+// Commands are the verbs. The methods are safe to call at once. One that also
+// implements [CommandCompleter] completes its arguments.
 type Commands interface {
 	// IsVerb is a table that is fixed when the program is built.
 	IsVerb(word string) bool
@@ -27,10 +24,13 @@ type Commands interface {
 	// Words are all verbs, for completion.
 	Words() []string
 	// Run runs a command and gives its exit status; it has said what went wrong.
+	// io.Out is the Out of [Shell.Stdio] itself when nothing stands between the
+	// command and the terminal: no pipe, no redirection, no $(…).
 	Run(ctx context.Context, io Stdio, argv []string) int
 }
 
-// Scripts is the Starlark side. The methods are for one goroutine at a time.
+// Scripts is the Starlark side. The methods are for one goroutine at a time. One
+// that also implements [ScriptCompleter] completes attributes and keywords.
 type Scripts interface {
 	// Chunk runs an entry and gives what is to be shown of its value.
 	Chunk(ctx context.Context, src string) (display string, err error)
@@ -42,8 +42,9 @@ type Scripts interface {
 	ExitCode(err error) (code int, quiet bool)
 	// Quits tells whether the error is exit().
 	Quits(err error) bool
-	// Lookup gives the words of a variable.
-	Lookup(name string) ([]string, bool)
+	// Lookup gives the words of a variable, and whether it is a list: sh splits
+	// the one word of a text at its blanks, and never an element of a list.
+	Lookup(name string) (words []string, list, ok bool)
 	// Help is what "name?" prints.
 	Help(name string) (string, bool)
 	// Names are those that an expression can begin with, for completion.
@@ -55,12 +56,22 @@ type Shell struct {
 	Commands Commands
 	Scripts  Scripts
 	Stdio    Stdio
-	// Interrupt gives a context that ends at Ctrl-C, for one unit at a prompt.
+	// Interrupt gives a context that ends at Ctrl-C, for one unit at a prompt;
+	// nil: nothing but its own end ends a unit.
 	Interrupt func(context.Context) (context.Context, context.CancelFunc)
 
-	quit  bool
-	noted map[string]bool
+	quit    bool
+	noted   map[string]bool
+	depth   int             // of meta commands in each other
+	session context.Context // of Interactive; nil elsewhere
+	editor  lineedit.Editor // of Interactive
 }
+
+// The prompts.
+const (
+	first = "nsh> "
+	more  = "...> "
+)
 
 // RunString runs all units of a text and gives the status of the last one. It
 // stops at the first that fails by Starlark or cannot be read; a command that fails
@@ -108,7 +119,7 @@ func (s *Shell) RunUnit(ctx context.Context, u Unit) int {
 	case Meta:
 		return s.meta(ctx, trim(u.Text)[1:])
 	case Help:
-		name := strings.TrimSuffix(trim(u.Text), "?")
+		name := helpName(trim(u.Text))
 		if text, ok := s.Scripts.Help(name); ok {
 			fmt.Fprint(s.Stdio.Out, text)
 			return 0
@@ -120,9 +131,19 @@ func (s *Shell) RunUnit(ctx context.Context, u Unit) int {
 	return 0
 }
 
+// maxStarlark bounds a statement, as maxNesting does.
+const maxStarlark = 1 << 20
+
 func (s *Shell) starlark(ctx context.Context, text string) int {
-	if _, err := splitCaptures(text); err != nil {
-		return s.complain(s.Stdio.Err, err, 2)
+	var z scanner
+	z.feed(text)
+	switch {
+	case len(text) > maxStarlark:
+		return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "the statement has more than %d bytes", maxStarlark), 2)
+	case z.deepest > maxNesting:
+		return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "more than %d brackets within each other", maxNesting), 2)
+	case z.openCapture():
+		return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "$( without its )"), 2)
 	}
 	s.assignNote(text)
 	display, err := s.Scripts.Chunk(ctx, replaceCaptures(text, captureCall))
@@ -138,146 +159,92 @@ func (s *Shell) starlark(ctx context.Context, text string) int {
 		return code
 	}
 	if !quiet {
+		if s.session != nil && ctx.Err() != nil {
+			fmt.Fprintln(s.Stdio.Out) // behind the terminal's ^C
+		}
 		fmt.Fprint(s.Stdio.Err, s.Scripts.Report(err))
-		s.starlarkHint(text)
+		if ctx.Err() == nil {
+			s.starlarkHint(text)
+		}
 	}
 	return code
 }
 
-// assignNote tells once that a variable with a verb's name does not hide the verb.
-func (s *Shell) assignNote(text string) {
-	w := firstWord(trim(text))
-	rest := strings.TrimLeft(strings.TrimPrefix(trim(text), w), " \t")
-	if s.Commands.IsVerb(w) && strings.HasPrefix(rest, "=") && !strings.HasPrefix(rest, "==") && !s.noted[w] {
-		if s.noted == nil {
-			s.noted = map[string]bool{}
-		}
-		s.noted[w] = true
-		fmt.Fprintf(s.Stdio.Err, "note: %q alone still runs the command; write (%s) for the variable\n", w, w)
-	}
-}
-
-// starlarkHint helps with a line that may have been meant as something else.
-func (s *Shell) starlarkHint(text string) {
-	line := trim(text)
-	w := firstWord(line)
-	rest := line[len(w):]
-	if w == "" || rest != "" && rest[0] != ' ' && rest[0] != '\t' {
-		return
-	}
-	if _, err := exec.LookPath(w); err == nil {
-		fmt.Fprintf(s.Stdio.Err, "hint: %q is a program of the host: write !%s\n", w, line)
-		return
-	}
-	if v := s.Commands.Suggest(w); v != "" {
-		fmt.Fprintf(s.Stdio.Err, "hint: did you mean the command %q?\n", v)
-	}
-}
-
-// commandHint helps with a command line that reads like an expression.
-func (s *Shell) commandHint(text string) {
-	for _, w := range strings.Fields(text)[min(1, len(strings.Fields(text))):] {
-		switch w {
-		case "if", "in", "and", "or", "not", "==", "!=", "-", "+", "[0]":
-			fmt.Fprintf(s.Stdio.Err, "hint: to evaluate this as Starlark write (%s)\n", trim(text))
-			return
-		}
-	}
-}
-
-func (s *Shell) meta(ctx context.Context, line string) int {
-	word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-	rest = strings.TrimSpace(rest)
-	switch word {
-	case "quit", "exit":
-		s.quit = true
-		return 0
-	case "help", "":
-		_, _ = io.WriteString(s.Stdio.Out, metaHelp)
-		return 0
-	case "time":
-		start := time.Now()
-		code := s.RunString(ctx, rest)
-		fmt.Fprintf(s.Stdio.Err, "%.3f s\n", time.Since(start).Seconds())
-		return code
-	case "watch":
-		return s.watch(ctx, rest)
-	}
-	return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "%%%s: there is no such command of the shell, or it is not built yet", word).WithHint("%s", "%help lists the commands"), 1)
-}
-
-const metaHelp = `A line is a command when it begins with a verb: ps -a, run -d nginx, images | grep web.
-Anything else is Starlark: containers(), for c in containers(): c.stop(), x = $(ps -q).
-
-  name?            help on a verb or a function
-  !LINE            the host's own shell
-  %time LINE       how long a line takes
-  %watch N LINE    a line every N seconds, until Ctrl-C
-  %help            this text
-  %quit            leave, as Ctrl-D does
-`
-
-func (s *Shell) watch(ctx context.Context, line string) int {
-	n, rest, _ := strings.Cut(line, " ")
-	secs, err := strconv.ParseFloat(n, 64)
-	if err != nil || secs <= 0 || strings.TrimSpace(rest) == "" {
-		return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "%%watch: want seconds and a line, as in %%watch 2 ps"), 2)
-	}
-	for {
-		fmt.Fprint(s.Stdio.Out, "\x1b[H\x1b[2J")
-		code := s.RunString(ctx, rest)
-		select {
-		case <-ctx.Done():
-			return 0
-		case <-time.After(time.Duration(secs * float64(time.Second))):
-		}
-		if s.quit {
-			return code
-		}
-	}
-}
-
-// Interactive reads lines until the end of the input, %quit or exit(), and gives
-// the status of the last.
+// Interactive reads entries until the end of the input, %quit or exit(), and gives
+// the status of the last. Ctrl-C ends what runs; at a prompt where nothing has been
+// typed the second one leaves. The end of ctx ends it, too.
 func (s *Shell) Interactive(ctx context.Context, ed lineedit.Editor) int {
+	s.session, s.editor = ctx, ed
+	// Between two units, too, a signal of the keyboard must not end the session.
+	ignored := make(chan os.Signal, 1)
+	signal.Notify(ignored, syscall.SIGINT, syscall.SIGQUIT)
+	defer signal.Stop(ignored)
+	stop := context.AfterFunc(ctx, func() { _ = ed.Close() })
+	defer func() {
+		stop()
+		s.session, s.editor = nil, nil
+	}()
 	code := 0
-	interrupted := false
-	for !s.quit {
-		text, err := s.read(ed)
+	leaving := false
+	for !s.quit && ctx.Err() == nil {
+		text, err := ed.Read(lineedit.Prompt{Text: first, More: more, Whole: s.whole})
 		switch {
 		case errors.Is(err, lineedit.ErrInterrupt):
-			if interrupted && text == "" {
-				return 130
+			if leaving && text == "" {
+				return interrupted
 			}
-			interrupted = text == ""
-			if interrupted {
+			if leaving = text == ""; leaving {
 				_, _ = io.WriteString(s.Stdio.Err, "(Ctrl-C again, Ctrl-D or %quit leaves)\n")
 			}
 			continue
 		case errors.Is(err, io.EOF):
+			if ctx.Err() != nil {
+				return interrupted
+			}
 			return code
 		case err != nil:
 			return s.complain(s.Stdio.Err, err, 1)
 		}
-		interrupted = false
-		units, err := s.Split(text)
-		for _, u := range units {
-			code = s.interruptible(ctx, u)
-			if s.quit || code != 0 {
-				break
+		leaving = false
+		ed.Remember(text)
+		if strings.Trim(text, blanks) != "" {
+			code = s.runUnits(ctx, text)
+		}
+	}
+	return code
+}
+
+// runUnits runs what was typed or pasted, up to the first unit that fails, and tells
+// which that was when it was not the last.
+func (s *Shell) runUnits(ctx context.Context, text string) int {
+	units, err := s.Split(text)
+	code := 0
+	for i, u := range units {
+		code = s.interruptible(ctx, u)
+		if s.quit {
+			return code
+		}
+		if code != 0 {
+			if i < len(units)-1 || err != nil {
+				line, _, _ := strings.Cut(u.Text, "\n")
+				fmt.Fprintf(s.Stdio.Err, "nsh: line %d failed, the rest was not run: %s\n", u.Line, line)
 			}
+			return code
 		}
-		if err != nil {
-			code = s.complain(s.Stdio.Err, err, 2)
-		}
+	}
+	if err != nil {
+		code = s.complain(s.Stdio.Err, err, 2)
 	}
 	return code
 }
 
 // interruptible runs a unit that Ctrl-C ends.
 func (s *Shell) interruptible(ctx context.Context, u Unit) int {
-	ctx, cancel := s.Interrupt(ctx)
-	defer cancel()
+	if s.Interrupt != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = s.Interrupt(ctx)
+		defer cancel()
+	}
 	return s.RunUnit(ctx, u)
 }
 
@@ -302,75 +269,4 @@ func NotifyInterrupt(blocked func() bool) func(context.Context) (context.Context
 		}()
 		return ctx, func() { signal.Stop(ch); cancel() }
 	}
-}
-
-// read takes lines until they are whole: a command by sh's rules, Starlark by
-// its parser's, which wants a blank line after a block.
-func (s *Shell) read(ed lineedit.Editor) (string, error) {
-	text, err := ed.Line("nsh> ")
-	if err != nil {
-		return text, err
-	}
-	// Pasted lines come as one; they are split, and run one after the other. What
-	// is typed line by line is one unit, and a block of it ends with a blank line.
-	enough := s.whole
-	if strings.Contains(strings.TrimRight(text, "\n"), "\n") {
-		enough = s.pastedWhole
-	}
-	for !enough(text) {
-		more, err := ed.Line("...> ")
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return text, err
-		}
-		text += "\n" + more
-	}
-	ed.Remember(text)
-	return text, nil
-}
-
-func (s *Shell) whole(text string) bool {
-	switch Classify(text, s.Commands.IsVerb) {
-	case Command:
-		return commandWhole(text)
-	case Starlark:
-		if _, err := splitCaptures(text); err != nil {
-			return false
-		}
-		return s.Scripts.Complete(uncaptured(text) + "\n")
-	}
-	return true
-}
-
-func (s *Shell) pastedWhole(text string) bool {
-	units, err := s.Split(text)
-	if err != nil || len(units) == 0 {
-		return true
-	}
-	last := units[len(units)-1]
-	return last.Verdict != Starlark && last.Verdict != Command || s.starlarkWhole(last.Text) || last.Verdict == Command && commandWhole(last.Text)
-}
-
-// Complete gives what the word before the cursor can become: verbs at the start of
-// a line, then names of the language.
-func (s *Shell) Complete(before string) []string {
-	i := strings.LastIndexFunc(before, func(r rune) bool { return strings.ContainsRune(" \t;|&(,=[{", r) }) + 1
-	word := before[i:]
-	var from []string
-	if strings.TrimSpace(before[:i]) == "" {
-		from = append(from, s.Commands.Words()...)
-	}
-	from = append(from, s.Scripts.Names()...)
-	seen := map[string]bool{}
-	var out []string
-	for _, c := range from {
-		if word != "" && strings.HasPrefix(c, word) && c != word && !seen[c] {
-			seen[c] = true
-			out = append(out, c[len(word):])
-		}
-	}
-	sort.Strings(out)
-	return out
 }

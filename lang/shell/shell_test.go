@@ -5,10 +5,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 
+	"go.starlark.net/starlark"
+
 	"nsh/lang"
+	"nsh/lang/lineedit"
 )
 
 // fakeCommands echo what they are called with; cat copies its input, false fails.
@@ -31,6 +35,13 @@ func (fakeCommands) Run(_ context.Context, s Stdio, argv []string) int {
 	case "kill":
 		fmt.Fprintln(s.Err, "failed")
 		return 1
+	case "top":
+		for {
+			if _, err := fmt.Fprintln(s.Out, "top"); err != nil {
+				fmt.Fprintln(s.Err, err)
+				return 1
+			}
+		}
 	}
 	fmt.Fprintf(s.Out, "%q\n", argv)
 	return 0
@@ -45,17 +56,21 @@ func (f fakeScripts) Chunk(ctx context.Context, src string) (string, error) {
 	}
 	return v.String(), nil
 }
+func (f fakeScripts) Names() []string               { return append(f.Interp.Names(), f.Globals().Keys()...) }
 func (fakeScripts) ExitCode(err error) (int, bool)  { return lang.ExitCode(err) }
 func (fakeScripts) Quits(err error) bool            { return lang.Quits(err) }
 func (fakeScripts) Help(name string) (string, bool) { return "help on " + name + "\n", name == "run" }
-func (f fakeScripts) Lookup(name string) ([]string, bool) {
-	switch name {
-	case "web":
-		return []string{"web one"}, true
-	case "ids":
-		return []string{"a", "b"}, true
+func (f fakeScripts) Lookup(name string) (words []string, list, ok bool) {
+	switch v := f.Globals()[name].(type) {
+	case starlark.String:
+		return []string{string(v)}, false, true
+	case *starlark.List:
+		for i := range v.Len() {
+			words = append(words, string(v.Index(i).(starlark.String)))
+		}
+		return words, true, true
 	}
-	return nil, false
+	return nil, false, false
 }
 
 func newShell(t testing.TB) (*Shell, *bytes.Buffer) {
@@ -81,7 +96,17 @@ func TestLines(t *testing.T) {
 		{"words", "run -d --name 'a b' \"c d\" e\\ f", "[\"run\" \"-d\" \"--name\" \"a b\" \"c d\" \"e f\"]\n", 0},
 		{"template", "ps --format '{{.ID}}\\t{{.Names}}' {{.X}}", "[\"ps\" \"--format\" \"{{.ID}}\\\\t{{.Names}}\" \"{{.X}}\"]\n", 0},
 		{"environment", "run $NSH_TEST_WORD \"$NSH_TEST_WORD\" '$x'", "[\"run\" \"from\" \"outside\" \"from outside\" \"$x\"]\n", 0},
-		{"variables", "stop $ids \"$ids\"", "[\"stop\" \"a\" \"b\" \"a b\"]\n", 0},
+		{"list", "ids = ['a', 'b c']\nstop $ids \"$ids\" x$ids ${ids}", "[\"stop\" \"a\" \"b c\" \"a b c\" \"xa\" \"b c\" \"a\" \"b c\"]\n", 0},
+		{"empty list", "ids = []\nstop $ids", "[\"stop\"]\n", 0},
+		{"text", "web = 'a b'\nstop $web \"$web\"", "[\"stop\" \"a\" \"b\" \"a b\"]\n", 0},
+		{"variable before environment", "NSH_TEST_WORD = 'inside'\nstop $NSH_TEST_WORD", "[\"stop\" \"inside\"]\n", 0},
+		{"environment of programs", "NSH_TEST_WORD = 'inside'\nps | sh -c 'echo $NSH_TEST_WORD'", "from outside\n", 0},
+		{"host in a group behind a pipe", "ps | { cat; printf '%s ' ps; }", "[\"ps\"]\nps ", 0},
+		{"substitution behind a pipe", "stop x | printf '%s ' $(ps)", "[\"ps\"] ", 0},
+		{"export behind &&", "ps && export -o x web || export y", "[\"ps\"]\n[\"export\" \"-o\" \"x\" \"web\"]\n", 0},
+		{"reader that goes away", "top | head -n 1", "top\n", 0},
+		{"program that is not there", "ps | nosuchprogram", "\"nosuchprogram\": executable file not found in $PATH\n", 127},
+		{"signal", "!kill -9 $$", "", 137},
 		{"substitution", "rm $(ps -q)", "[\"rm\" \"[\\\"ps\\\"\" \"\\\"-q\\\"]\"]\n", 0},
 		{"host behind a pipe", "ps | tr a-z A-Z", "[\"PS\"]\n", 0},
 		{"verb behind a pipe", "ps | docker load", "[\"ps\"]\n", 0},
@@ -112,12 +137,22 @@ func TestLines(t *testing.T) {
 		{"failure stops", "fail('no')\nps", "<stdin>:1:5: no\n    fail('no')\n        ^\n", 1},
 		{"exit", "exit(3)\nps", "", 3},
 		{"quit", "%quit\nps", "", 0},
-		{"unknown meta", "%nope", "nsh: %nope: there is no such command of the shell, or it is not built yet\nhint: %help lists the commands\n", 1},
+		{"meta that is to come", "%save x", "nsh: %save is not built yet\n", 1},
+		{"deep meta", strings.Repeat("%time ", 30) + "ps", "nsh: % within % more than 20 times\n" + strings.Repeat("0.000 s\n", 21), 2},
+		{"deep brackets", strings.Repeat("[", 100000), "nsh: more than 200 brackets within each other\n", 2},
+		{"deep sh", "ps " + strings.Repeat("$(", 100000), "nsh: reached EOF without matching `$(` with `)`\n", 2},
+		{"command in a block", "for x in [1]:\n    stop web", "<stdin>:2:13: got identifier, want newline\n        stop web\n                ^\nhint: a command line stands at the start of a line; in a block write stop(\"web\")\n", 1},
+		{"command in a block, with flags", "if True:\n    run -d nginx", "<stdin>:2:17: got identifier, want newline\n        run -d nginx\n                    ^\nhint: a command line stands at the start of a line; in a block write sh(\"run -d nginx\")\n", 1},
+		{"expression with a verb", "kill in x", "failed\nhint: to evaluate this as Starlark write (kill in x)\n", 1},
+		{"comment in a block", "def f():\n# here\n    return 1\nf()", "1\n", 0},
+		{"two names of verbs", "ps, x = 1, 2\nps, x = 3, 4\n(ps)", "note: \"ps\" alone still runs the command; write (ps) for the variable\n3\n", 0},
+		{"unknown meta", "%nope", "nsh: %nope: there is no such command of the shell\nhint: %help lists the commands\n", 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, out := newShell(t)
 			code := s.RunString(context.Background(), tt.in)
 			got := strings.ReplaceAll(out.String(), " (did you mean pass?)", "")
+			got = regexp.MustCompile(`[0-9.]+ s\n`).ReplaceAllString(got, "0.000 s\n")
 			want := strings.ReplaceAll(tt.out, " (did you mean pass?)", "")
 			if got != want || code != tt.code {
 				t.Errorf("status %d\n%swant %d\n%s", code, got, tt.code, want)
@@ -137,40 +172,84 @@ func TestHostProgram(t *testing.T) {
 	}
 }
 
-// lines is an editor that reads from a list.
+// lines is an editor that reads from a list: an element is a line that is typed, or
+// a paste.
 type lines struct {
 	in      []string
 	history []string
 }
 
-func (l *lines) Line(string) (string, error) {
-	if len(l.in) == 0 {
-		return "", io.EOF
+func (l *lines) Read(p lineedit.Prompt) (string, error) {
+	text := ""
+	for i := 0; ; i++ {
+		if len(l.in) == 0 {
+			return text, io.EOF
+		}
+		line := l.in[0]
+		l.in = l.in[1:]
+		if i > 0 {
+			text += "\n"
+		}
+		text += line
+		if p.Whole(text, i == 0 && strings.Contains(line, "\n")) {
+			return text, nil
+		}
 	}
-	line := l.in[0]
-	l.in = l.in[1:]
-	return line, nil
 }
 func (l *lines) Remember(e string) { l.history = append(l.history, e) }
+func (l *lines) Entries() []string { return l.history }
+func (l *lines) Output() io.Writer { return io.Discard }
 func (l *lines) Close() error      { return nil }
 
 // TestInteractive: a block goes on to a blank line and is one entry of the
-// history; a paste is one entry and runs line by line.
+// history; a paste is one entry and runs line by line, up to the first failure.
 func TestInteractive(t *testing.T) {
 	t.Parallel()
 	s, out := newShell(t)
-	s.Interrupt = func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }
-	ed := &lines{in: []string{"def f():", "    return 7", "", "f()", "run 'a", "b'", "x = 1\nps\nfor i in range(2):\n    print(i)\n\nimages", "kill x"}}
+	ed := &lines{in: []string{
+		"def f():", "    return 7", "", "f()", "run 'a", "b'", "x = $(ps", ")", "x",
+		"x = 1\nps\nfor i in range(2):\n    print(i)\n\nimages",
+		"for i in range(2):\n    print(i)", // pasted without its last newline
+		"stop a\nkill x\nps",
+		"kill y",
+	}}
 	if code := s.Interactive(context.Background(), ed); code != 1 {
 		t.Errorf("status %d", code)
 	}
-	want := "7\n[\"run\" \"a\\nb\"]\n[\"ps\"]\n0\n1\n[\"images\"]\nfailed\n"
+	want := `7
+["run" "a\nb"]
+"[\"ps\"]"
+["ps"]
+0
+1
+["images"]
+0
+1
+["stop" "a"]
+failed
+nsh: line 2 failed, the rest was not run: kill x
+failed
+`
 	if out.String() != want {
 		t.Errorf("%swant\n%s", out, want)
 	}
-	history := []string{"def f():\n    return 7\n", "f()", "run 'a\nb'", "x = 1\nps\nfor i in range(2):\n    print(i)\n\nimages", "kill x"}
+	history := []string{"def f():\n    return 7\n", "f()", "run 'a\nb'", "x = $(ps\n)", "x", "x = 1\nps\nfor i in range(2):\n    print(i)\n\nimages",
+		"for i in range(2):\n    print(i)", "stop a\nkill x\nps", "kill y"}
 	if fmt.Sprintf("%q", ed.history) != fmt.Sprintf("%q", history) {
 		t.Errorf("%q\nwant\n%q", ed.history, history)
+	}
+}
+
+// TestEdit gives the entry before the last to an editor that adds to it.
+func TestEdit(t *testing.T) {
+	t.Setenv("SHELL", "/bin/sh")
+	t.Setenv("VISUAL", "")
+	t.Setenv("EDITOR", "sed -i 's/$/ -a/'")
+	s, out := newShell(t)
+	ed := &lines{in: []string{"ps", "images", "%edit 2"}}
+	s.Interactive(context.Background(), ed)
+	if want := "[\"ps\"]\n[\"images\"]\n...> ps -a\n[\"ps\" \"-a\"]\n"; out.String() != want {
+		t.Errorf("%swant\n%s", out, want)
 	}
 }
 
@@ -195,18 +274,4 @@ func FuzzSplit(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestComplete(t *testing.T) {
-	t.Parallel()
-	s, _ := newShell(t)
-	if got := s.Complete("sto"); fmt.Sprint(got) != "[p]" {
-		t.Errorf("%v", got)
-	}
-	if got := s.Complete("x = para"); fmt.Sprint(got) != "[llel]" {
-		t.Errorf("%v", got)
-	}
-	if got := s.Complete(""); got != nil {
-		t.Errorf("%v", got)
-	}
 }

@@ -1,0 +1,337 @@
+package shell
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+
+	"nsh/lang/lineedit"
+)
+
+// CommandCompleter is what [Commands] may also be.
+type CommandCompleter interface {
+	// CompleteArgs gives the words that the last of argv, which may be empty, can
+	// become: subcommands, flags, names. Those that need no engine come at once;
+	// later gives the others, on another goroutine and while commands may run, until
+	// ctx ends; it may be nil. They need not match the word: the shell sees to that.
+	CompleteArgs(argv []string) (now []lineedit.Candidate, later func(ctx context.Context) []lineedit.Candidate)
+	// Doc is one line on a verb.
+	Doc(verb string) string
+}
+
+// ScriptCompleter is what [Scripts] may also be.
+type ScriptCompleter interface {
+	// Attrs gives the attributes of the value that a dotted name has, without
+	// calling anything.
+	Attrs(name string) []lineedit.Candidate
+	// Keywords gives the keyword arguments of the function that a dotted name is.
+	Keywords(name string) []lineedit.Candidate
+}
+
+// metas are the words behind %.
+var metas = []lineedit.Candidate{
+	{Text: "%edit", Doc: "an entry in $EDITOR, and then run it"}, {Text: "%help", Doc: "what a line can be"}, {Text: "%quit", Doc: "leave"},
+	{Text: "%time", Doc: "how long a line takes"}, {Text: "%watch", Doc: "a line every N seconds"},
+}
+
+// Complete gives what the text before the cursor, a byte offset, can go on with:
+// on a command line verbs and their arguments, programs' files, else names of the
+// language, attributes and keywords.
+func (s *Shell) Complete(text string, cursor int) lineedit.Completion {
+	before := text[:cursor]
+	// Of several lines the one with the cursor, and before it what belongs to it.
+	units, _ := s.Split(before)
+	if n := len(units); n > 0 && units[n-1].Verdict != Nothing {
+		lines := strings.SplitAfter(before, "\n")
+		if last := units[n-1].Line - 1; last < len(lines) {
+			before = strings.Join(lines[last:], "")
+		}
+	}
+	offset := cursor - len(before)
+	line := strings.TrimLeft(before, blanks)
+	var c lineedit.Completion
+	switch v := Classify(before, s.Commands.IsVerb); {
+	case v == Meta && !strings.ContainsAny(line, blanks):
+		c = lineedit.Completion{From: len(before) - len(line), List: match(line, metas)}
+	case v == Meta || v == Host:
+		from := strings.LastIndexAny(before, " \t!") + 1
+		c = lineedit.Completion{From: from, List: files(before[from:])}
+		if word := firstWord(strings.TrimPrefix(line, "%")); v == Meta && (word == "time" || word == "watch") {
+			c = s.completeCommand(before[strings.Index(before, word)+len(word):])
+			c.From += strings.Index(before, word) + len(word)
+		}
+	case v == Command:
+		c = s.completeCommand(before)
+	default:
+		c = s.completeStarlark(before)
+	}
+	c.From += offset
+	return c
+}
+
+// completeCommand goes by the words of the last simple command.
+func (s *Shell) completeCommand(before string) lineedit.Completion {
+	argv, from, piped := lastCommand(before)
+	word := argv[len(argv)-1]
+	if len(argv) > 1 && (argv[0] == "docker" || argv[0] == "nerdctl") {
+		argv, piped = argv[1:], false
+	}
+	c := lineedit.Completion{From: from}
+	if name, ok := strings.CutPrefix(word, "$"); ok && !strings.HasPrefix(name, "(") {
+		c.From++
+		for _, n := range s.Scripts.Names() {
+			if _, _, ok := s.Scripts.Lookup(n); ok {
+				c.List = append(c.List, lineedit.Candidate{Text: n})
+			}
+		}
+		c.List = match(name, c.List)
+		return c
+	}
+	switch {
+	case piped:
+		c.List = files(word)
+	case len(argv) == 1:
+		c.List = match(word, s.verbs1())
+	default:
+		if cc, ok := s.Commands.(CommandCompleter); ok {
+			now, later := cc.CompleteArgs(argv)
+			c.List = match(word, now)
+			if later != nil {
+				c.Later = func(ctx context.Context) []lineedit.Candidate { return match(word, later(ctx)) }
+			}
+		}
+		if len(c.List) == 0 && c.Later == nil || strings.ContainsAny(word, "/~") {
+			c.List = append(c.List, files(word)...)
+		}
+	}
+	return c
+}
+
+// verbs1 are the verbs with a line on each.
+func (s *Shell) verbs1() []lineedit.Candidate {
+	cc, _ := s.Commands.(CommandCompleter)
+	var out []lineedit.Candidate
+	for _, w := range s.Commands.Words() {
+		c := lineedit.Candidate{Text: w}
+		if cc != nil {
+			c.Doc = cc.Doc(w)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// lastCommand gives the words of the simple command that the text ends in, the last
+// of which is being typed, where that begins, and whether a pipe is before it.
+// Quotes and backslashes count as in sh; what is within a $( is a command of its own.
+func lastCommand(before string) (argv []string, from int, piped bool) {
+	var word strings.Builder
+	in := false
+	reset := func(i int) { argv, in, from = nil, false, i; word.Reset() }
+	end := func(i int) {
+		if in {
+			argv = append(argv, word.String())
+			word.Reset()
+		}
+		in, from = false, i
+	}
+	quote := byte(0)
+	for i := 0; i < len(before); i++ {
+		c := before[i]
+		switch {
+		case quote == '\'' && c != '\'', quote == '"' && c != '"' && c != '\\' && !strings.HasPrefix(before[i:], "$("):
+			word.WriteByte(c)
+		case quote != 0 && c == quote:
+			quote = 0
+		case c == '\\' && i+1 < len(before):
+			i++
+			in = true
+			word.WriteByte(before[i])
+		case quote == 0 && (c == '\'' || c == '"'):
+			quote, in = c, true
+		case strings.HasPrefix(before[i:], "$("):
+			if n := parenLen(before[i+1:], 0); n > 0 {
+				in = true
+				word.WriteString(before[i : i+n+1])
+				i += n
+				continue
+			}
+			i++
+			quote, piped = 0, false
+			reset(i + 1)
+		case isBlank(c):
+			end(i + 1)
+		case strings.IndexByte(";&|(", c) >= 0:
+			piped = c == '|' && !strings.HasPrefix(before[i:], "||") && (i == 0 || before[i-1] != '|')
+			reset(i + 1)
+		case c == '<' || c == '>':
+			end(i + 1)
+		default:
+			if !in {
+				from = i
+			}
+			in = true
+			word.WriteByte(c)
+		}
+		if quote != 0 && word.Len() == 0 {
+			from = i + 1
+		}
+	}
+	return append(argv, word.String()), from, piped
+}
+
+// completeStarlark completes a name, or an attribute or a keyword.
+func (s *Shell) completeStarlark(before string) lineedit.Completion {
+	var z scanner
+	z.feed(before)
+	if z.open {
+		if z.openCapture() {
+			c := s.completeCommand(before[z.at+2:])
+			c.From += z.at + 2
+			return c
+		}
+	}
+	if z.open || z.cut {
+		return lineedit.Completion{From: len(before)}
+	}
+	i := len(before)
+	for i > 0 && (before[i-1] == '_' || before[i-1] == '.' || before[i-1] >= 0x80 || isAlnum(before[i-1])) {
+		i--
+	}
+	dotted := before[i:]
+	sc, _ := s.Scripts.(ScriptCompleter)
+	if dot := strings.LastIndexByte(dotted, '.'); dot >= 0 {
+		c := lineedit.Completion{From: i + dot + 1}
+		if sc != nil {
+			c.List = match(dotted[dot+1:], sc.Attrs(dotted[:dot]))
+		}
+		return c
+	}
+	c := lineedit.Completion{From: i}
+	if sc != nil {
+		if fn := openCall(before[:i]); fn != "" {
+			for _, k := range match(dotted, sc.Keywords(fn)) {
+				c.List = append(c.List, lineedit.Candidate{Text: k.Text + "=", Doc: k.Doc})
+			}
+		}
+	}
+	if dotted == "" {
+		return c
+	}
+	names := map[string]bool{}
+	var list []lineedit.Candidate
+	if strings.TrimLeft(before[:i], blanks) == "" {
+		for _, v := range s.verbs1() {
+			names[v.Text] = true
+			list = append(list, v)
+		}
+	}
+	for _, n := range s.Scripts.Names() {
+		if !names[n] && n != "_" {
+			names[n] = true
+			list = append(list, lineedit.Candidate{Text: n})
+		}
+	}
+	c.List = append(c.List, match(dotted, list)...)
+	return c
+}
+
+func isAlnum(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// openCall is the dotted name of the function whose arguments the text ends in.
+func openCall(before string) string {
+	depth := 0
+	for i := len(before) - 1; i >= 0; i-- {
+		switch before[i] {
+		case ')', ']', '}':
+			depth++
+		case '[', '{':
+			depth--
+		case '(':
+			if depth--; depth < 0 {
+				j := i
+				for j > 0 && (before[j-1] == '_' || before[j-1] == '.' || isAlnum(before[j-1])) {
+					j--
+				}
+				return before[j:i]
+			}
+		}
+	}
+	return ""
+}
+
+// files are the names in the host's file system that a word can become.
+func files(word string) []lineedit.Candidate {
+	dir, base := filepath.Split(word)
+	look := dir
+	if rest, ok := strings.CutPrefix(look, "~/"); ok {
+		look = filepath.Join(os.Getenv("HOME"), rest)
+	}
+	if look == "" {
+		look = "."
+	}
+	f, err := os.Open(look)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	const most = 2000 // of a directory that is larger, some: the key must not wait
+	entries, _ := f.ReadDir(most)
+	var out []lineedit.Candidate
+	for _, e := range entries {
+		name := e.Name()
+		if !strings.HasPrefix(name, base) || base == "" && name[0] == '.' {
+			continue
+		}
+		if e.IsDir() {
+			name += "/"
+		}
+		if q, err := syntax.Quote(name, syntax.LangPOSIX); err != nil || q != name {
+			continue // it would have to be quoted
+		}
+		out = append(out, lineedit.Candidate{Text: dir + name})
+	}
+	sort.Slice(out, func(a, b int) bool { return out[a].Text < out[b].Text })
+	return out
+}
+
+// match leaves the candidates that fit a word: that begin with it; if none does, that
+// have its letters in their order, the shortest first.
+func match(word string, list []lineedit.Candidate) []lineedit.Candidate {
+	var out []lineedit.Candidate
+	for _, c := range list {
+		if strings.HasPrefix(c.Text, word) {
+			out = append(out, c)
+		}
+	}
+	if len(out) > 0 {
+		sort.SliceStable(out, func(a, b int) bool { return out[a].Text < out[b].Text })
+		return out
+	}
+	for _, c := range list {
+		if has(c.Text, word) {
+			out = append(out, c)
+		}
+	}
+	sort.SliceStable(out, func(a, b int) bool { return len(out[a].Text) < len(out[b].Text) })
+	return out
+}
+
+// has tells whether the letters of word are in text, in their order.
+func has(text, word string) bool {
+	text = strings.ToLower(text)
+	for _, r := range strings.ToLower(word) {
+		i := strings.IndexRune(text, r)
+		if i < 0 {
+			return false
+		}
+		text = text[i+len(string(r)):]
+	}
+	return true
+}

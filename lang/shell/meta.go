@@ -1,0 +1,153 @@
+package shell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"nsh/runtime/fault"
+)
+
+const metaHelp = `A line is a command when it begins with a verb: ps -a, run -d nginx, images | grep web.
+Anything else is Starlark: containers(), for c in containers(): c.stop(), x = $(ps -q).
+
+  name?            help on a verb or a function
+  !LINE            the host's own shell
+  %time LINE       how long a line takes
+  %watch N LINE    a line every N seconds, until Ctrl-C
+  %edit [N]        the last entry, or the last but N, in $EDITOR, and then run it
+  %help            this text
+  %quit            leave, as Ctrl-D does
+`
+
+// meta runs what follows a %.
+func (s *Shell) meta(ctx context.Context, line string) int {
+	word, rest, _ := strings.Cut(strings.Trim(line, blanks), " ")
+	rest = strings.Trim(rest, blanks)
+	switch word {
+	case "quit", "exit":
+		s.quit = true
+		return 0
+	case "help", "":
+		_, _ = io.WriteString(s.Stdio.Out, metaHelp)
+		return 0
+	case "time":
+		start := time.Now()
+		code := s.nested(ctx, rest)
+		fmt.Fprintf(s.Stdio.Err, "%.3f s\n", time.Since(start).Seconds())
+		return code
+	case "watch":
+		return s.watch(ctx, rest)
+	case "edit":
+		return s.edit(ctx, rest)
+	case "save", "plan":
+		return s.complain(s.Stdio.Err, fault.New(fault.Unavailable, "%%%s is not built yet", word), 1)
+	}
+	return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "%%%s: there is no such command of the shell", word).WithHint("%s", "%help lists the commands"), 1)
+}
+
+// maxMeta bounds how many meta commands may be arguments of each other.
+const maxMeta = 20
+
+// nested runs the line that is the argument of a meta command.
+func (s *Shell) nested(ctx context.Context, line string) int {
+	if s.depth++; s.depth > maxMeta {
+		s.depth--
+		return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "%% within %% more than %d times", maxMeta), 2)
+	}
+	defer func() { s.depth-- }()
+	return s.RunString(ctx, line)
+}
+
+func (s *Shell) watch(ctx context.Context, line string) int {
+	n, rest, _ := strings.Cut(line, " ")
+	secs, err := strconv.ParseFloat(n, 64)
+	if err != nil || !(secs > 0 && secs < 1e6) || strings.Trim(rest, blanks) == "" {
+		return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "%%watch: want seconds and a line, as in %%watch 2 ps"), 2)
+	}
+	for {
+		if s.session != nil {
+			_, _ = io.WriteString(s.Stdio.Out, "\x1b[H\x1b[2J")
+		}
+		code := s.nested(ctx, rest)
+		if s.quit || ctx.Err() != nil {
+			return code
+		}
+		select {
+		case <-ctx.Done():
+			return code
+		case <-time.After(time.Duration(secs * float64(time.Second))):
+		}
+	}
+}
+
+// edit gives an entry of the history to the user's editor and runs what comes back.
+func (s *Shell) edit(ctx context.Context, arg string) int {
+	if s.editor == nil {
+		return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "%%edit is for the prompt"), 2)
+	}
+	back := 1
+	if arg != "" {
+		n, err := strconv.Atoi(arg)
+		if err != nil || n < 1 {
+			return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "%%edit: want how many entries to go back, as in %%edit 2"), 2)
+		}
+		back = n
+	}
+	text := ""
+	entries := s.editor.Entries()
+	// The last one is this line itself.
+	if i := len(entries) - 1 - back; i >= 0 {
+		text = entries[i]
+	}
+	text, err := s.edited(ctx, text)
+	if err != nil {
+		return s.complain(s.Stdio.Err, err, 1)
+	}
+	if strings.Trim(text, blanks) == "" {
+		return 0
+	}
+	s.editor.Remember(text)
+	for line := range strings.Lines(text) {
+		fmt.Fprintf(s.Stdio.Out, "%s%s", more, line)
+	}
+	if !strings.HasSuffix(text, "\n") {
+		fmt.Fprintln(s.Stdio.Out)
+	}
+	return s.runUnits(ctx, text)
+}
+
+// edited opens the editor on a private file and gives what it left there.
+func (s *Shell) edited(ctx context.Context, text string) (string, error) {
+	dir, err := os.MkdirTemp("", "nsh-edit-")
+	if err != nil {
+		return "", fault.Wrap(err, "edit", "")
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "entry.star")
+	if err := os.WriteFile(path, []byte(text+"\n"), 0o600); err != nil {
+		return "", fault.Wrap(err, "edit", path)
+	}
+	editor := os.Getenv("VISUAL")
+	if editor == "" {
+		editor = os.Getenv("EDITOR")
+	}
+	if editor == "" {
+		editor = "vi"
+	}
+	// $EDITOR may have arguments.
+	if code := s.runHost(ctx, editor+" '"+strings.ReplaceAll(path, "'", `'\''`)+"'", s.Stdio); code != 0 {
+		return "", fault.New(fault.Invalid, "%s ended with status %d: nothing is run", editor, code).WithHint("$EDITOR names the editor")
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return string(data), fault.Wrap(err, "edit", path)
+}
