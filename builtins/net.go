@@ -17,18 +17,30 @@ import (
 )
 
 // netModule is what a script can ask the network of the host.
-//
-//	net.tcp(address, timeout="1s")   True when something accepts connections there
-//	net.http(url, method="GET", body="", headers={}, timeout="10s")
-//	                                 struct(status, body, headers)
-//
-// tcp answers a question, so that nobody listening is no error; http fails with
-// kind unavailable when no answer comes, and a status of 400 is an answer.
-func netModule() *starlarkstruct.Module {
-	return &starlarkstruct.Module{Name: "net", Members: starlark.StringDict{
-		"tcp":  starlark.NewBuiltin("net.tcp", netTCP),
-		"http": starlark.NewBuiltin("net.http", netHTTP),
-	}}
+func netModule() *lang.Module {
+	return lang.NewModule("net", "what the network of the host tells",
+		lang.Func(`net.tcp(address, timeout="1s") -> bool`, `Tells whether something accepts connections there.
+
+It answers a question: that nobody listens is no failure.
+
+Args:
+  address: "host:port"
+  timeout: how long to wait for an answer
+Example:
+  print(net.tcp("127.0.0.1:1"))`, netTCP),
+		lang.Func(`net.http(url, method="GET", body="", headers={}, timeout="10s") -> struct`, `Makes one request and gives struct(status, body, headers).
+
+That no answer comes is a failure of kind unavailable; a status of 400 is an answer.
+
+Args:
+  url: "http://host:port/path"
+  method: GET, POST, …
+  body: what is sent
+  headers: a dict
+  timeout: for the whole of it
+Example:
+  r = attempt(net.http, "http://127.0.0.1:1/")
+  print(r.error.kind)`, netHTTP))
 }
 
 func netTCP(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -41,6 +53,9 @@ func netTCP(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, k
 		return nil, fault.New(fault.Invalid, "net.tcp: %s", err).WithHint(`an address is "host:port"`)
 	}
 	ctx := lang.Context(thread)
+	if err := lang.Require(ctx, lang.HostNet, b.Name(), address); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(timeout))
 	defer cancel()
 	var d net.Dialer
@@ -71,6 +86,9 @@ func netHTTP(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, 
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "net.http: %s", err)
+	}
+	if err := lang.Require(ctx, lang.HostNet, b.Name(), req.URL.Host); err != nil {
+		return nil, err
 	}
 	if headers != nil {
 		for _, kv := range headers.Items() {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"sort"
+	"strconv"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -34,11 +36,11 @@ func scriptWord(word string) string {
 
 // Builtin is the verb as a Starlark function. What it does, the order of its
 // arguments and the names of its keywords come from the definition.
-func (v *Verb) Builtin(env *Env) *starlark.Builtin { return v.builtin(env, v.scriptName()) }
+func (v *Verb) Builtin(env *Env) *lang.Builtin { return v.builtin(env, v.scriptName()) }
 
 // builtin is the function under the name that its errors use.
-func (v *Verb) builtin(env *Env, name string) *starlark.Builtin {
-	return starlark.NewBuiltin(name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+func (v *Verb) builtin(env *Env, name string) *lang.Builtin {
+	return lang.NewBuiltin(name, v.Doc, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		value, err := v.script(thread, env, name, args, kwargs)
 		if err != nil {
 			return nil, err
@@ -227,33 +229,8 @@ func (v *Verb) synopsis() string {
 	return fmt.Sprintf("%s(%s); %s? lists the keywords", v.scriptName(), strings.Join(append(parts, "…"), ", "), v.scriptName())
 }
 
-// Signature is how a script calls the verb: "stop(container, …, *, signal=, time=)".
-func (v *Verb) Signature() string {
-	var parts, named []string
-	for i := range v.params() {
-		q := &v.params()[i]
-		switch {
-		case q.noScript || q.notBuilt():
-		case q.variadic():
-			parts = append(parts, "*"+q.name())
-		case q.arg != "" && q.optional:
-			parts = append(parts, q.name()+"=None")
-		case q.arg != "":
-			parts = append(parts, q.name())
-		case q.def != "" && q.typ.Kind() == reflect.String:
-			named = append(named, fmt.Sprintf("%s=%q", q.name(), q.def))
-		case q.def != "" && q.typ.Kind() != reflect.Slice:
-			named = append(named, q.name()+"="+pythonWord(q.def))
-		case q.typ.Kind() == reflect.Bool:
-			named = append(named, q.name()+"=False")
-		case q.typ.Kind() == reflect.Slice:
-			named = append(named, q.name()+"=[]")
-		default:
-			named = append(named, q.name()+"=None")
-		}
-	}
-	return v.scriptName() + "(" + strings.Join(append(parts, named...), ", ") + ")"
-}
+// Signature is how a script calls the verb: "stop(*container, signal=None)".
+func (v *Verb) Signature() string { return v.Doc().Signature() }
 
 func pythonWord(def string) string {
 	switch def {
@@ -265,29 +242,46 @@ func pythonWord(def string) string {
 	return def
 }
 
-// ScriptHelp is what help(run) and run? print: the call, what it does, and a line a
-// parameter.
-func (v *Verb) ScriptHelp() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n%s\n", v.Signature(), v.Short)
+// Doc is the verb as a function of a script.
+func (v *Verb) Doc() *lang.Doc {
+	d := &lang.Doc{Name: v.scriptName(), Short: v.Short, Example: v.Example}
 	if v.CommandOnly != "" {
-		fmt.Fprintf(&b, "\nOnly on a command line: %s\n", v.CommandOnly)
-	}
-	w, n := 0, 0
-	for _, k := range v.keywords() {
-		w = max(w, len(k))
+		d.Long = "Only on a command line: " + v.CommandOnly
 	}
 	for i := range v.params() {
 		q := &v.params()[i]
-		if q.noScript || q.notBuilt() || q.doc == "" {
+		if q.noScript || q.notBuilt() {
 			continue
 		}
-		if n++; n == 1 {
-			b.WriteString("\n")
+		p := lang.Param{Name: q.name(), Type: q.word, Doc: q.doc, Named: q.arg == ""}
+		for _, a := range q.alias {
+			p.Alias = append(p.Alias, strings.ReplaceAll(a, "-", "_"))
 		}
-		fmt.Fprintf(&b, "  %-*s  %s\n", w, q.name(), strings.ReplaceAll(q.doc, "\n", "\n"+strings.Repeat(" ", w+4)))
+		switch {
+		case q.variadic():
+			p.Variadic = true
+		case q.arg != "" && !q.optional:
+		case q.arg != "":
+			p.Default = "None"
+		case q.def != "" && q.typ.Kind() == reflect.String:
+			p.Default = strconv.Quote(q.def)
+		case q.def != "" && q.typ.Kind() != reflect.Slice:
+			p.Default = pythonWord(q.def)
+		case q.typ.Kind() == reflect.Bool:
+			p.Default = "False"
+		case q.typ.Kind() == reflect.Slice:
+			p.Default = "[]"
+		default:
+			p.Default = "None"
+		}
+		d.Params = append(d.Params, p)
 	}
-	return b.String()
+	// What comes before *command may stand before it only.
+	sort.SliceStable(d.Params, func(a, b int) bool { return !d.Params[a].Named && d.Params[b].Named })
+	if v.CommandOnly == "" {
+		d.Docker = v.usage(&Env{Program: "docker"}, v.Paths[0])
+	}
+	return d
 }
 
 // ScriptVerb finds the verb behind the name of a Starlark function: "run",

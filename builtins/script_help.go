@@ -27,17 +27,10 @@ func attributesOf(t reflect.Type, extras []string) []string {
 	return sorted(all)
 }
 
-// ScriptHelp is what help tells of a name in a script: "run", "image.tag", and
-// for "image" what the group and its values have. ok is false when the name is none of
-// these.
-func ScriptHelp(name string) (text string, ok bool) {
-	if v := ScriptVerb(name); v != nil {
-		return v.ScriptHelp(), true
-	}
+// Help is what help(image) tells: what the group and its values have.
+func (g *group) Help() string {
+	name := g.name
 	m := members(name)
-	if len(m) == 0 {
-		return "", false
-	}
 	var b strings.Builder
 	b.WriteString(groups[name] + "\n")
 	table(&b, "Functions:", m, func(word string) string { return name + "." + scriptWord(word) })
@@ -47,7 +40,7 @@ func ScriptHelp(name string) (text string, ok bool) {
 		fmt.Fprintf(&b, "\nEach has:\n%s", wrapped(attributes, 76))
 		table(&b, "Methods:", methods, func(word string) string { return "." + word })
 	}
-	return b.String(), true
+	return b.String()
 }
 
 func table(b *strings.Builder, title string, verbs map[string]*Verb, show func(string) string) {

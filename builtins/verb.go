@@ -72,6 +72,8 @@ type Verb struct {
 	// CommandOnly keeps the verb from Starlark, with the reason: what a script
 	// does instead. Calling it is an error that says so.
 	CommandOnly string
+	// Example is a call in Starlark that runs, for help and reference.
+	Example string
 	// NoEngine is for verbs that work without any engine.
 	NoEngine bool
 

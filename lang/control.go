@@ -15,6 +15,95 @@ import (
 	"nsh/runtime/fault"
 )
 
+// control are the functions of the language itself. They are made for an
+// interpreter each.
+var control = []struct {
+	signature, doc string
+	fn             func(*Interp, *starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
+}{
+	{"attempt(fn, *args, **kwargs) -> struct", `Calls fn and keeps its failure: struct(ok, value, error).
+
+Ctrl-C, exit() and the limit of steps are not kept.
+
+Args:
+  fn: the function itself; its arguments follow
+Example:
+  r = attempt(container, "nobody")
+  print(r.error.kind)`, attempt},
+	{"defer(fn, *args, **kwargs)", `Calls fn at the end, whatever happens: of the script, of the entry at a prompt, of scope().
+
+The last one deferred is called first, also after a failure and after Ctrl-C.
+
+Args:
+  fn: the function itself; its arguments follow
+Example:
+  defer(print, "at the end")`, deferCall},
+	{"scope(fn, *args, **kwargs)", `Calls fn, and at its end what fn deferred.
+
+Args:
+  fn: the function itself; its arguments follow
+Example:
+  scope(lambda: defer(print, "here, not at the end of the script"))`, scope},
+	{"exit(code=0)", `Ends the script with that status. Deferred calls run.
+
+Args:
+  code: from 0 to 255`, exit},
+	{"fail(*args, kind=\"fail\", hint=\"\", sep=\" \")", `Fails with the arguments as the message.
+
+Args:
+  kind: what error.kind says
+  hint: what to do next
+  sep: stands between the arguments
+Example:
+  r = attempt(fail, "no disk", kind = "unavailable")
+  print(r.error.kind)`, fail},
+	{"parallel(fn, items, limit=8, on_error=\"stop\") -> list", `Calls fn with each item, several at once, and gives the results in the order of the items.
+
+What the calls share is frozen. Ctrl-C ends all of them.
+
+Args:
+  fn: a function of one argument
+  items: a list
+  limit: how many at once
+  on_error: "stop": the first failure ends the others, and is that of parallel; "collect": the results are those of attempt()
+Example:
+  print(parallel(lambda n: n * n, range(4)))`, parallel},
+	{"poll(fn, *args, timeout=\"30s\", interval=\"100ms\", **kwargs)", `Calls fn until it gives something true, and returns that.
+
+A failure of fn is one of poll: attempt() keeps it.
+
+Args:
+  fn: the function itself; its arguments follow
+  timeout: for how long
+  interval: between two calls
+Example:
+  poll(lambda: len(containers()) == 0, timeout = "5s")`, poll},
+	{"retry(fn, *args, times=3, delay=\"100ms\", backoff=2, on=[], **kwargs)", `Calls fn until it does not fail.
+
+Args:
+  fn: the function itself; its arguments follow
+  times: how often at the most
+  delay: the first wait
+  backoff: each wait is that many times the one before
+  on: the kinds of error that are worth another call; empty: all
+Example:
+  print(retry(lambda: 42, times = 5, on = ["unavailable"]))`, retry},
+	{"sh(line, check=True, stdin=\"\") -> struct", `Runs a command line as the prompt does, and gives struct(code, stdout, stderr, ok).
+
+Args:
+  line: "ps -a | grep web"
+  check: a status other than 0 is a failure
+  stdin: what it reads
+Example:
+  print(sh("ps -aq").stdout)`, sh},
+	{"sleep(duration)", `Waits.
+
+Args:
+  duration: "1m30s", or a number of seconds
+Example:
+  sleep("10ms")`, sleep},
+}
+
 // split takes the callable off the arguments of a builtin that calls it with the
 // rest, and the builtin's own keywords off the keywords.
 func split(name string, args starlark.Tuple, kwargs []starlark.Tuple, own ...any) (fn starlark.Callable, rest starlark.Tuple, theirs []starlark.Tuple, err error) {
@@ -47,11 +136,12 @@ func split(name string, args starlark.Tuple, kwargs []starlark.Tuple, own ...any
 	return fn, args[1:], theirs, nil
 }
 
-// caught tells whether attempt may keep an error: not when everything is to end.
+// caught tells whether attempt may keep an error: not when everything is to end,
+// nor what a plan cannot know, which is no failure.
 func caught(t *starlark.Thread, err error) bool {
 	var q *quit
 	var e *starlark.EvalError
-	if errors.As(err, &q) || Context(t).Err() != nil {
+	if errors.As(err, &q) || Context(t).Err() != nil || fault.Is(err, fault.NotKnown) {
 		return false
 	}
 	return !(errors.As(err, &e) && strings.Contains(e.Msg, "Starlark computation cancelled"))

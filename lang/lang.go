@@ -100,14 +100,18 @@ func New(opts Options) *Interp {
 		"time":   startime.Module,
 		"struct": starlark.NewBuiltin("struct", starlarkstruct.Make),
 	}
-	for name, fn := range map[string]func(*Interp, *starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error){
-		"attempt": attempt, "defer": deferCall, "scope": scope, "exit": exit, "fail": fail, "parallel": parallel,
-		"poll": poll, "retry": retry, "sh": sh, "sleep": sleep,
-	} {
-		i.names[name] = starlark.NewBuiltin(name, func(t *starlark.Thread, b *starlark.Builtin, a starlark.Tuple, kw []starlark.Tuple) (starlark.Value, error) {
-			return fn(i, t, b, a, kw)
+	for _, c := range control {
+		f := Func(c.signature, c.doc, func(t *starlark.Thread, b *starlark.Builtin, a starlark.Tuple, kw []starlark.Tuple) (starlark.Value, error) {
+			return c.fn(i, t, b, a, kw)
 		})
+		i.names[f.Name()] = f
 	}
+	i.names["help"] = Func("help(x)", `Prints what is known of a function, a module or a value.
+
+Args:
+  x: a function, or a name as text: "run"
+Example:
+  help(retry)`, i.help)
 	for name, v := range opts.Predeclared {
 		i.names[name] = v
 	}

@@ -72,13 +72,8 @@ func (s scripts) Lookup(name string) (words []string, list, ok bool) {
 func (s scripts) Names() []string { return append(s.Interp.Names(), s.Globals().Keys()...) }
 
 func (s scripts) Help(name string) (string, bool) {
-	if text, ok := builtins.ScriptHelp(name); ok {
-		return text, true
-	}
-	if f, ok := s.Interp.Lookup(name).(*starlark.Function); ok && f.Doc() != "" {
-		return f.Name() + ": " + f.Doc() + "\n", true
-	}
-	return "", false
+	text := s.Interp.Help(name)
+	return text, text != ""
 }
 
 // interpreter makes the language with the verbs in it.

@@ -35,6 +35,8 @@ const (
 	Cancelled   Kind = "cancelled"
 	Exit        Kind = "exit"
 	Internal    Kind = "internal"
+	// NotKnown is what a plan cannot tell, as it has done nothing.
+	NotKnown Kind = "not_known"
 )
 
 // Error is a failure. The zero value is not useful; make one with [New] or
