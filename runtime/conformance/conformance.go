@@ -75,6 +75,8 @@ func Run(t *testing.T, factory Factory) {
 		{"Kill", kill},
 		{"Pause", pause},
 		{"Rename", rename},
+		{"Update", update},
+		{"Settings", settings},
 		{"Remove", remove},
 		{"Logs", logs},
 		{"Top", top},

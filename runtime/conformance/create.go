@@ -203,6 +203,7 @@ var refs = []promise{
 			"Pause":   func() error { return svc.Pause(ctx, "nope") },
 			"Unpause": func() error { return svc.Unpause(ctx, "nope") },
 			"Rename":  func() error { return svc.Rename(ctx, "nope", "other") },
+			"Update":  func() error { return svc.Update(ctx, "nope", container.Update{}) },
 			"Remove":  func() error { return svc.Remove(ctx, "nope", container.RemoveOptions{}) },
 			"Remove by force": func() error {
 				return svc.Remove(ctx, "nope", container.RemoveOptions{Force: true})

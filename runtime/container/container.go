@@ -57,6 +57,10 @@ type Container struct {
 	// are not recorded.
 	Warnings []string
 
+	// Planned is set where only a plan knows of the container: its ID, addresses, times
+	// and open ports are not those that it will have.
+	Planned bool
+
 	// Pod is set for a container that Kubernetes made: "ns/pod/container".
 	Pod string
 }
@@ -116,6 +120,7 @@ type Mount struct {
 type Detail struct {
 	Container
 	Spec       Spec   // as recorded at creation; Image and Name as they are now
+	Recorded   bool   // Spec is the whole request; else it has what the engine knows of a container of another tool
 	StateDir   string // <data root>/<address hash>/containers/<ns>/<id>
 	ResolvConf string
 	HostsPath  string

@@ -61,6 +61,10 @@ type Service interface {
 	// Rename gives a container another name; kind conflict when it is taken.
 	Rename(ctx context.Context, ref, name string) error
 
+	// Update changes limits of a container, also of one that runs, which goes on
+	// meanwhile. A limit that the kernel does not take leaves all as they were.
+	Update(ctx context.Context, ref string, update Update) error
+
 	// Remove deletes a container and all that belongs to it: task, snapshot,
 	// addresses, files, name. It takes what is half there, too. A running
 	// container is a conflict unless forced.

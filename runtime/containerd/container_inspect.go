@@ -53,7 +53,7 @@ func (s *Containers) Inspect(ctx context.Context, ref string, sizes bool) (conta
 	}
 	d := container.Detail{Container: s.value(f), StateDir: stateDir(f.Container)}
 	if rec, ok := ours(f.Container); ok {
-		d.Spec = rec.Spec
+		d.Spec, d.Recorded = rec.Spec, true
 	}
 	asRun(&d, spec)
 	d.Spec.Name = d.Name

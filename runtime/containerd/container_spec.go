@@ -354,10 +354,10 @@ func (c *creation) resources(s *specs.Spec) error {
 	r := c.spec.Resources
 	res := s.Linux.Resources
 	cpu := &specs.LinuxCPU{Cpus: r.CpusetCpus, Mems: r.CpusetMems}
+	if err := r.Check(); err != nil {
+		return err
+	}
 	if r.CPUs > 0 {
-		if r.CPUPeriod != 0 || r.CPUQuota > 0 {
-			return fault.New(fault.Invalid, "conflicting options: Nano CPUs and CPU Period cannot both be set")
-		}
 		period, quota := uint64(100000), int64(r.CPUs*100000)
 		cpu.Period, cpu.Quota = &period, &quota
 	}
@@ -381,35 +381,20 @@ func (c *creation) resources(s *specs.Spec) error {
 	}
 	mem := &specs.LinuxMemory{}
 	if r.Memory != 0 {
-		// docker's floor, daemon/daemon_unix.go linuxMinMemory
-		if r.Memory < 6<<20 {
-			return fault.New(fault.Invalid, "Minimum memory limit allowed is 6MB")
-		}
 		mem.Limit = &r.Memory
 		swap := r.MemorySwap
 		if swap == 0 {
 			swap = 2 * r.Memory
 		}
-		if swap > 0 && swap < r.Memory {
-			return fault.New(fault.Invalid, "Minimum memoryswap limit should be larger than memory limit, see usage")
-		}
 		if swapAccounting() {
 			mem.Swap = &swap
 		}
-	} else if r.MemorySwap > 0 {
-		return fault.New(fault.Invalid, "You should always set the Memory limit when using Memoryswap limit, see usage")
 	}
 	if r.MemoryReservation != 0 {
-		if r.Memory > 0 && r.MemoryReservation > r.Memory {
-			return fault.New(fault.Invalid, "Minimum memory limit can not be less than memory reservation limit, see usage")
-		}
 		mem.Reservation = &r.MemoryReservation
 	}
 	if r.MemorySwappiness != nil && *r.MemorySwappiness >= 0 {
 		n := uint64(*r.MemorySwappiness)
-		if n > 100 {
-			return fault.New(fault.Invalid, "invalid value: %d, valid memory swappiness range is 0-100", n)
-		}
 		mem.Swappiness = &n
 	}
 	if r.OOMKillDisable {
@@ -422,9 +407,6 @@ func (c *creation) resources(s *specs.Spec) error {
 		res.Pids = &specs.LinuxPids{Limit: &r.PidsLimit}
 	}
 	if r.OOMScoreAdj != nil {
-		if *r.OOMScoreAdj < -1000 || *r.OOMScoreAdj > 1000 {
-			return fault.New(fault.Invalid, "invalid value %d, range for oom score adj is [-1000, 1000]", *r.OOMScoreAdj)
-		}
 		s.Process.OOMScoreAdj = r.OOMScoreAdj
 	}
 	if len(r.CgroupConf) > 0 {

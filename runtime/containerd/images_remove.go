@@ -88,7 +88,7 @@ func (m *Images) remove(ctx context.Context, ref string, recs []images.Image, by
 
 	if !opts.Force {
 		if !byName && tagged(recs) > 1 {
-			return nil, fault.New(fault.Conflict, "conflict: unable to delete %s (must be forced) - image is referenced in multiple repositories", id)
+			return nil, image.ManyNames(id)
 		}
 		for _, rec := range gone {
 			if rec.Labels[labelPinned] != "" {
@@ -113,13 +113,11 @@ func (m *Images) remove(ctx context.Context, ref string, recs []images.Image, by
 		running = busy != ""
 		switch {
 		case byName && !opts.Force && len(users) > 0:
-			return nil, fault.New(fault.Conflict, "conflict: unable to remove repository reference %q (must force) - container %s is using its referenced image %s",
-				ref, container.ShortID(users[0].id), id)
+			return nil, image.NameUsed(ref, container.ShortID(users[0].id), id)
 		case !byName && running:
-			return nil, fault.New(fault.Conflict, "conflict: unable to delete %s (cannot be forced) - image is being used by running container %s", id, busy).
-				WithHint("stop the container first")
+			return nil, image.UsedByRunning(id, busy)
 		case !byName && !opts.Force && stopped != "":
-			return nil, fault.New(fault.Conflict, "conflict: unable to delete %s (must be forced) - image is being used by stopped container %s", id, stopped)
+			return nil, image.UsedByStopped(id, stopped)
 		}
 	}
 

@@ -152,7 +152,7 @@ func (s *Containers) Inspect(ctx context.Context, ref string, sizes bool) (conta
 	if err != nil {
 		return container.Detail{}, err
 	}
-	d := container.Detail{Container: b.value(), Spec: b.spec}
+	d := container.Detail{Container: b.value(), Spec: b.spec, Recorded: true}
 	d.Spec.Name, d.Spec.Image, d.Spec.Env, d.Spec.WorkDir = b.name, d.Image, slices.Clone(b.env), b.dir
 	if sizes {
 		d.Size = b.size()
@@ -180,6 +180,9 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 			WithHint("make an image with image.assemble, or load one")
 	}
 	if err := b.fromImage(ctx); err != nil {
+		return container.Container{}, err
+	}
+	if err := spec.Resources.Check(); err != nil {
 		return container.Container{}, err
 	}
 	for k, v := range spec.Labels {
@@ -358,6 +361,26 @@ func (s *Containers) Rename(ctx context.Context, ref, name string) error {
 		return fault.New(fault.Conflict, "Error when allocating new name").WithCause(err).WithHint("%s", fault.HintOf(err))
 	}
 	b.name = name
+	return nil
+}
+
+// Update implements [container.Service].
+func (s *Containers) Update(ctx context.Context, ref string, update container.Update) error {
+	if err := ctx.Err(); err != nil {
+		return fault.Wrap(err, "update container", ref)
+	}
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	b, err := s.e.find(ref)
+	if err != nil {
+		return err
+	}
+	r := b.spec.Resources
+	update.Apply(&r)
+	if err := r.Check(); err != nil {
+		return err
+	}
+	b.spec.Resources = r
 	return nil
 }
 

@@ -633,7 +633,7 @@ func (m *Images) Remove(ctx context.Context, ref string, opts image.RemoveOption
 		gone = all
 	}
 	if !byName && !opts.Force && tagged > 1 {
-		return nil, fault.New(fault.Conflict, "conflict: unable to delete %s (must be forced) - image is referenced in multiple repositories", id)
+		return nil, image.ManyNames(id)
 	}
 	last := len(gone) == len(all)
 	var stopped, running, first string
@@ -653,12 +653,11 @@ func (m *Images) Remove(ctx context.Context, ref string, opts image.RemoveOption
 	if last {
 		switch {
 		case byName && !opts.Force && first != "":
-			return nil, fault.New(fault.Conflict, "conflict: unable to remove repository reference %q (must force) - container %s is using its referenced image %s", ref, first, id)
+			return nil, image.NameUsed(ref, first, id)
 		case !byName && running != "":
-			return nil, fault.New(fault.Conflict, "conflict: unable to delete %s (cannot be forced) - image is being used by running container %s", id, running).
-				WithHint("stop the container first")
+			return nil, image.UsedByRunning(id, running)
 		case !byName && !opts.Force && stopped != "":
-			return nil, fault.New(fault.Conflict, "conflict: unable to delete %s (must be forced) - image is being used by stopped container %s", id, stopped)
+			return nil, image.UsedByStopped(id, stopped)
 		}
 	}
 	if last && running != "" {

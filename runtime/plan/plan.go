@@ -7,6 +7,7 @@ import (
 	"context"
 	"sync"
 
+	"nsh/runtime/container"
 	"nsh/runtime/fault"
 )
 
@@ -27,11 +28,7 @@ type Change struct {
 }
 
 // Field is one difference. From is empty where nothing was, To where nothing will be.
-type Field struct {
-	Name string `json:"name"`
-	From string `json:"from,omitempty"`
-	To   string `json:"to,omitempty"`
-}
+type Field = container.Difference
 
 // Plan collects changes. Its methods are safe to call at once.
 type Plan struct {
