@@ -13,7 +13,9 @@ import (
 	"nsh/runtime/engine"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
+	"nsh/runtime/plan"
 	"nsh/runtime/system"
+	"nsh/runtime/undo"
 )
 
 // Engine is what verbs act on: one interface a noun. Containerd implements
@@ -44,6 +46,8 @@ type Env struct {
 
 	mu      sync.Mutex
 	engine  *Engine
+	planOf  *plan.Plan
+	planned *Engine
 	proxies atomic.Int32
 }
 
@@ -51,19 +55,31 @@ type Env struct {
 // signals: then they are not for nsh itself.
 func (e *Env) Proxying() bool { return e.proxies.Load() > 0 }
 
-// Engine connects when that has not been done.
+// Engine connects when that has not been done. A context with a plan gets the
+// plan's recorders in front of the engine: this is the one switch of plan mode. One
+// with a journal gets what remembers how to undo.
 func (e *Env) Engine(ctx context.Context) (*Engine, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.engine != nil {
+	if e.engine == nil {
+		eng, err := e.Connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		e.engine = eng
+	}
+	p := plan.From(ctx)
+	if p == nil {
+		if j := undo.From(ctx); j != nil {
+			return &Engine{Containers: undo.WrapContainers(j, e.engine.Containers), Images: undo.WrapImages(j, e.engine.Images), System: e.engine.System}, nil
+		}
 		return e.engine, nil
 	}
-	eng, err := e.Connect(ctx)
-	if err != nil {
-		return nil, err
+	if e.planned == nil || e.planOf != p {
+		c, i := plan.Wrap(p, e.engine.Containers, e.engine.Images)
+		e.planOf, e.planned = p, &Engine{Containers: c, Images: i, System: plan.WrapSystem(p, e.engine.System)}
 	}
-	e.engine = eng
-	return eng, nil
+	return e.planned, nil
 }
 
 // Close lets go of the engine. Containers go on.
@@ -147,7 +163,11 @@ func each[T, R any](ctx context.Context, items []T, fn func(context.Context, T) 
 	results := make([]R, len(items))
 	errs := make([]error, len(items))
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, eachLimit)
+	limit := eachLimit
+	if plan.From(ctx) != nil {
+		limit = 1 // a plan reads in the order of what was asked for
+	}
+	slots := make(chan struct{}, limit)
 	for i, item := range items {
 		slots <- struct{}{}
 		wg.Add(1)

@@ -13,6 +13,7 @@ import (
 
 	"nsh/lang"
 	"nsh/runtime/fault"
+	"nsh/runtime/plan"
 )
 
 // Run runs one command line, already split into words, and gives its exit
@@ -138,6 +139,12 @@ func (v *Verb) invoke(c *Call, p reflect.Value) (any, error) {
 			return nil, usageError{err} // no daemon has answered
 		}
 		c.Engine = eng
+	} else if pl := plan.From(c.Context); pl != nil && v.Effect != Reads {
+		pl.Add(plan.Change{Action: v.name(), Kind: "engine", Name: "bundled"})
+		return nil, nil
+	}
+	if plan.From(c.Context) != nil && v.Effect != Reads {
+		c.Context = plan.WithCommand(c.Context, v.commandLine(p))
 	}
 	return v.do(c, p)
 }

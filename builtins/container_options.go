@@ -208,7 +208,7 @@ func ulimits(words []string) ([]container.Ulimit, error) {
 func mounts(call *Call, volumes, typed, tmpfs []string) ([]container.Mount, error) {
 	var out []container.Mount
 	for _, v := range volumes {
-		m, err := bindMount(v)
+		m, err := bindMount(call, v)
 		if err != nil {
 			return nil, err
 		}
@@ -238,7 +238,7 @@ func mounts(call *Call, volumes, typed, tmpfs []string) ([]container.Mount, erro
 	return out, nil
 }
 
-func bindMount(word string) (container.Mount, error) {
+func bindMount(call *Call, word string) (container.Mount, error) {
 	var m container.Mount
 	parts := strings.Split(word, ":")
 	switch {
@@ -274,8 +274,11 @@ func bindMount(word string) (container.Mount, error) {
 			}
 		}
 	}
+	if err := requirePath(call, bindPermission(m), abs); err != nil {
+		return m, err
+	}
 	// docker makes the directory of a -v that is not there; --mount does not.
-	if _, err := os.Stat(abs); os.IsNotExist(err) {
+	if _, err := os.Stat(abs); os.IsNotExist(err) && !planFile(call, "make directory", abs) {
 		if err := os.MkdirAll(abs, 0o755); err != nil {
 			return m, fault.Wrap(err, "make the directory to bind", abs)
 		}

@@ -13,6 +13,7 @@ import (
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
+	"nsh/runtime/plan"
 )
 
 // CreateOptions are the flags that run and create share: docker's, and what
@@ -260,12 +261,23 @@ func create(call *Call, o *CreateOptions) (container.Container, error) {
 	for _, w := range c.Warnings {
 		fmt.Fprintf(call.Stderr, "WARNING: %s\n", w)
 	}
-	if o.CIDFile != "" {
+	if o.CIDFile != "" && !planFile(call, "write", o.CIDFile) {
 		if err := os.WriteFile(o.CIDFile, []byte(c.ID), 0o644); err != nil {
 			return none, discard(call, c, true, fault.Wrap(err, "write the container ID to", o.CIDFile))
 		}
 	}
 	return c, nil
+}
+
+// planFile notes what would be done to a file or directory of the host, and tells
+// whether this is a plan.
+func planFile(call *Call, action, path string) bool {
+	p := plan.From(call.Context)
+	if p == nil {
+		return false
+	}
+	p.Add(plan.Change{Action: action, Kind: "file", Name: path})
+	return true
 }
 
 // ensureImage pulls by docker's --pull.
@@ -304,6 +316,9 @@ func (o *CreateOptions) spec(call *Call) (container.Spec, error) {
 		PidMode: o.PID, UTSMode: o.UTS, IPCMode: o.IPC, CgroupNS: o.Cgroupns, UsernsMode: o.Userns,
 		ReadOnly: o.ReadOnly, ShmSize: int64(o.ShmSize), VolumesFrom: o.VolumesFrom,
 		Init: o.Init, InitBinary: o.InitBinary, Systemd: o.Systemd, Runtime: o.Runtime, LogDriver: o.LogDriver,
+	}
+	if err := o.sandboxedFiles(call); err != nil {
+		return s, err
 	}
 	switch o.Restart {
 	case "", "no":
@@ -377,8 +392,10 @@ func (o *CreateOptions) spec(call *Call) (container.Spec, error) {
 	if s.Security, err = securityOptions(o); err != nil {
 		return s, err
 	}
-	s.Resources, err = o.resources()
-	return s, err
+	if s.Resources, err = o.resources(); err != nil {
+		return s, err
+	}
+	return s, o.sandboxed(call, s)
 }
 
 func (o *CreateOptions) resources() (container.Resources, error) {
@@ -508,6 +525,18 @@ var errForced = errors.New("got 3 SIGTERM/SIGINTs, forcefully exiting")
 const maxCapture = 64 << 20
 
 func (f *foreground) run(call *Call, name string, start func(container.Streams) (container.Process, error)) (any, error) {
+	if plan.From(call.Context) != nil {
+		p, err := start(container.Streams{})
+		switch {
+		case err != nil:
+			return nil, err
+		case plan.Planned(p) && call.Script:
+			return Result{planned: name, checked: f.check}, nil
+		case plan.Planned(p):
+			return nil, nil
+		}
+		return nil, plan.NotKnown("what " + name + " writes")
+	}
 	streams, done, err := f.streams(call)
 	if err != nil {
 		return nil, err

@@ -46,6 +46,13 @@ var Assemble = Define(Verb{
 	if err != nil {
 		return image.Image{}, wrong(err)
 	}
+	for _, f := range recipe.Files {
+		if f.Source != "" {
+			if err := requirePath(call, lang.HostRead, f.Source); err != nil {
+				return image.Image{}, err
+			}
+		}
+	}
 	return call.Images.Assemble(call.Context, recipe)
 }, func(call *Call, _ *assembleParams, i image.Image) error {
 	_, err := fmt.Fprintln(call.Stdout, i.ID)
@@ -159,6 +166,19 @@ func (s *FileSet) Set(word string) error {
 		f.Mode = uint32(mode)
 	}
 	return s.add(f)
+}
+
+// words are those of a command line, which has them for files of the host alone.
+func (s FileSet) words() []string {
+	var out []string
+	for _, f := range s {
+		w := f.Source + ":" + f.Path
+		if f.Mode != 0 {
+			w += fmt.Sprintf(":%04o", f.Mode)
+		}
+		out = append(out, w)
+	}
+	return out
 }
 
 func (s *FileSet) add(f image.File) error {

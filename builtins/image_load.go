@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 
+	"nsh/lang"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
 )
@@ -25,6 +26,9 @@ var Load = Define(Verb{
 	in := call.Stdin
 	switch {
 	case p.Input != "":
+		if err := requirePath(call, lang.HostRead, p.Input); err != nil {
+			return nil, err
+		}
 		f, err := os.Open(p.Input)
 		if err != nil {
 			return nil, wrong(fault.New(fault.KindOf(err), "%s", err))

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"nsh/lang"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
 )
@@ -36,12 +37,18 @@ var Save = Define(Verb{
 		}
 		return "", call.Images.Save(call.Context, call.Stdout, refs, opts)
 	}
+	if err := requirePath(call, lang.HostWrite, p.Output); err != nil {
+		return "", err
+	}
 	dir := filepath.Dir(p.Output)
 	if _, err := os.Stat(dir); err != nil {
 		return "", wrong(fault.New(fault.KindOf(err), "failed to save image: invalid output path: %s", err))
 	}
 	if st, err := os.Stat(p.Output); err == nil && !st.Mode().IsRegular() {
 		return "", misuse("failed to save image: cannot write to a directory or a device: %s", p.Output)
+	}
+	if planFile(call, "write", p.Output) {
+		return p.Output, nil
 	}
 	f, err := os.CreateTemp(dir, ".nsh-save-")
 	if err != nil {

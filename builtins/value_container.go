@@ -15,6 +15,7 @@ import (
 	"nsh/lang"
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
+	"nsh/runtime/plan"
 )
 
 // Container is an immutable snapshot of a container in Starlark. Its attributes
@@ -33,7 +34,7 @@ var (
 var (
 	_ = value(func(env *Env, c container.Container) starlark.Value { return newContainer(env, c) })
 	_ = value(func(env *Env, p container.PortMapping) starlark.Value {
-		return &record{env: env, v: reflect.ValueOf(p), kind: "port", text: portText(p)}
+		return &portValue{record{env: env, v: reflect.ValueOf(p), kind: "port", text: portText(p)}}
 	})
 	_ = value(func(env *Env, m container.Mount) starlark.Value {
 		return &record{env: env, v: reflect.ValueOf(m), text: m.Source + ":" + m.Destination}
@@ -108,8 +109,33 @@ func (c *Container) AttrNames() []string {
 	return names
 }
 
+// portValue is a published port. In a plan its host port may be open.
+type portValue struct{ record }
+
+// Attr gives a field.
+func (p *portValue) Attr(name string) (starlark.Value, error) {
+	if name == "host_port" && p.v.FieldByName("HostPort").IsZero() {
+		return nil, plan.NotKnown("the host port of " + p.text)
+	}
+	return p.record.Attr(name)
+}
+
+// CompareSameType is by all fields.
+func (p *portValue) CompareSameType(op syntax.Token, y starlark.Value, _ int) (bool, error) {
+	return p.equal(op, &y.(*portValue).record, true)
+}
+
+// later are the attributes that a container has once it was made.
+var later = map[string]bool{
+	"id": true, "short_id": true, "created": true, "pid": true, "ip": true, "ip6": true, "started_at": true, "finished_at": true, "exit_code": true,
+	"snapshot_key": true, "error": true,
+}
+
 // Attr gives a field, a method, or reload.
 func (c *Container) Attr(name string) (starlark.Value, error) {
+	if c.value.Planned && (later[name] || name == "name" && c.value.Name == "") {
+		return nil, plan.NotKnown("the " + name + " of " + cmp.Or(c.value.Name, "a container that is not made yet"))
+	}
 	if fn := containerExtras[name]; fn != nil {
 		return ToStarlark(c.env, fn(c.value))
 	}

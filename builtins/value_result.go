@@ -10,6 +10,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"nsh/runtime/fault"
+	"nsh/runtime/plan"
 )
 
 // Result is how a process ended and what it wrote. It is true in a condition
@@ -18,6 +19,11 @@ type Result struct {
 	Code   int
 	Stdout string
 	Stderr string
+
+	// planned names what would have run; nothing did. checked: with a code other
+	// than 0 there would be no result.
+	planned string
+	checked bool
 }
 
 var _ = value(func(env *Env, r Result) starlark.Value {
@@ -71,6 +77,9 @@ func (r *resultValue) AttrNames() []string { return []string{"code", "ok", "stde
 
 // Attr gives a field, or ok.
 func (r *resultValue) Attr(name string) (starlark.Value, error) {
+	if r.r.planned != "" && (!r.r.checked || name == "stdout" || name == "stderr") {
+		return nil, plan.NotKnown("the " + name + " of " + r.r.planned)
+	}
 	if name == "ok" {
 		return starlark.Bool(r.r.Code == 0), nil
 	}

@@ -163,6 +163,8 @@ func IsVerb(word string) bool {
 // A group is here before its verbs are, so that what a line is does not change
 // with the version.
 var groups = map[string]string{
+	"absent":     "Take away what is there",
+	"ensure":     "Make what is described be there",
 	"apparmor":   "Manage AppArmor profiles",
 	"builder":    "Manage builds",
 	"checkpoint": "Manage checkpoints",

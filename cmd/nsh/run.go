@@ -53,6 +53,8 @@ func Run(args []string, io builtins.Stdio) int {
 		return prompt(ctx, env, io)
 	case program == "nsh" && isScript(words[0]):
 		return script(ctx, env, io, words[0], words[1:])
+	case program == "nsh" && tools[words[0]] != nil:
+		return tools[words[0]](ctx, env, io, words[1:])
 	}
 	return builtins.Run(ctx, env, io, words)
 }

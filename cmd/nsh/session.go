@@ -26,6 +26,15 @@ func (c commands) IsVerb(word string) bool    { return builtins.IsVerb(word) }
 func (c commands) Suggest(word string) string { return builtins.Suggest(word) }
 func (c commands) Words() []string            { return builtins.VerbWords() }
 
+func (c commands) Reads(argv []string) bool { return builtins.Reading(argv) }
+
+func (c commands) Convert(argv []string, again bool) (string, error) {
+	if again {
+		return builtins.ConvertEnsure(argv)
+	}
+	return builtins.Convert(argv)
+}
+
 func (c commands) Run(ctx context.Context, io shell.Stdio, argv []string) int {
 	return builtins.Run(ctx, c.env, builtins.Stdio{In: io.In, Out: io.Out, Err: io.Err, TTY: terminalOf(io.In, io.Out)}, argv)
 }
@@ -100,7 +109,7 @@ func session(env *builtins.Env, io builtins.Stdio, args []string) *shell.Shell {
 	i := interpreter(env, io, args, true)
 	return &shell.Shell{
 		Commands: commands{env}, Scripts: scripts{i, env}, Stdio: shell.Stdio{In: io.In, Out: io.Out, Err: io.Err},
-		Interrupt: shell.NotifyInterrupt(env.Proxying),
+		Interrupt: shell.NotifyInterrupt(env.Proxying), Plan: planLine,
 	}
 }
 
@@ -139,10 +148,16 @@ const maxScript = 16 << 20
 
 // script runs a file, or standard input for "-".
 func script(ctx context.Context, env *builtins.Env, stdio builtins.Stdio, path string, args []string) int {
+	code, _ := runScript(ctx, env, stdio, path, args)
+	return code
+}
+
+// runScript gives the error, too, which it has told of.
+func runScript(ctx context.Context, env *builtins.Env, stdio builtins.Stdio, path string, args []string) (int, error) {
 	src, err := readScript(stdio.In, path)
 	if err != nil {
 		fmt.Fprintf(stdio.Err, "nsh: %s\n", err)
-		return 1
+		return 1, err
 	}
 	i := interpreter(env, stdio, args, false)
 	err = i.ExecFile(ctx, path, src)
@@ -150,7 +165,7 @@ func script(ctx context.Context, env *builtins.Env, stdio builtins.Stdio, path s
 	if !quiet {
 		fmt.Fprint(stdio.Err, i.Report(err))
 	}
-	return code
+	return code, err
 }
 
 func readScript(in io.Reader, path string) ([]byte, error) {

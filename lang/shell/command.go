@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,7 +18,9 @@ import (
 	"mvdan.cc/sh/v3/interp"
 	"mvdan.cc/sh/v3/syntax"
 
+	"nsh/lang"
 	"nsh/runtime/fault"
+	"nsh/runtime/plan"
 )
 
 // Stdio is what a command reads and writes.
@@ -34,29 +38,41 @@ const maxCommand = 256 << 10
 // Verbs run inside this process, several of one pipeline at once; what follows a
 // pipe is a program of the host unless "docker" stands before it.
 func (s *Shell) RunCommand(ctx context.Context, line string, io Stdio) int {
+	code, err := s.Try(ctx, line, io)
+	if err != nil {
+		return s.complain(io.Err, err, code)
+	}
+	return code
+}
+
+// Try is [Shell.RunCommand] which gives back what nsh itself has to complain of: a line
+// that cannot be read, what the sandbox refuses, what a plan cannot know.
+func (s *Shell) Try(ctx context.Context, line string, io Stdio) (int, error) {
 	file, err := s.parse(line)
 	if err != nil {
-		return s.complain(io.Err, err, 2)
+		return 2, err
 	}
 	run, err := interp.New(
 		interp.StdIO(io.In, io.Out, io.Err),
 		interp.Env(environment{s.Scripts}),
 		interp.ExecHandlers(s.verbs, s.programs),
+		interp.OpenHandler(open),
+		interp.ReadDirHandler2(readDir),
 	)
 	if err != nil {
-		return s.complain(io.Err, err, 2)
+		return 2, err
 	}
 	err = run.Run(ctx, file)
 	var status interp.ExitStatus
 	switch {
 	case ctx.Err() != nil:
-		return interrupted
+		return interrupted, nil
 	case err == nil:
-		return 0
+		return 0, nil
 	case errors.As(err, &status):
-		return int(status)
+		return int(status), nil
 	}
-	return s.complain(io.Err, err, 1)
+	return 1, err
 }
 
 // interrupted is the status of what Ctrl-C ended: 128 and SIGINT, as in sh.
@@ -252,6 +268,12 @@ const killAfter = 2 * time.Second
 func (s *Shell) programs(interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 	next := interp.DefaultExecHandler(killAfter)
 	return func(ctx context.Context, args []string) error {
+		if err := hostAllowed(ctx, lang.HostExec, args[0]); err != nil {
+			return err
+		}
+		if plan.From(ctx) != nil {
+			return plan.NotKnown("what the program " + args[0] + " does")
+		}
 		ctx, cancel := s.hostContext(ctx)
 		defer cancel()
 		return next(ctx, args)
@@ -270,8 +292,58 @@ func (s *Shell) hostContext(ctx context.Context) (context.Context, context.Cance
 	return ctx, func() { stop(); cancel() }
 }
 
+// hostAllowed asks the sandbox for what a line wants of the host.
+func hostAllowed(ctx context.Context, p lang.Permission, what string) error {
+	return lang.Require(ctx, p, "sh", what)
+}
+
+// open is what redirections go through.
+func open(ctx context.Context, path string, flag int, perm os.FileMode) (io.ReadWriteCloser, error) {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(interp.HandlerCtx(ctx).Dir, path)
+	}
+	writes := flag&(os.O_WRONLY|os.O_RDWR) != 0
+	p := lang.HostRead
+	if writes {
+		p = lang.HostWrite
+	}
+	real := path
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		real = filepath.Join(dir, filepath.Base(path))
+	}
+	if r, err := filepath.EvalSymlinks(path); err == nil {
+		real = r
+	}
+	if err := hostAllowed(ctx, p, real); err != nil {
+		return nil, err
+	}
+	if pl := plan.From(ctx); pl != nil && writes {
+		pl.Add(plan.Change{Action: "write", Kind: "file", Name: path})
+		return dropped{}, nil
+	}
+	return os.OpenFile(path, flag, perm)
+}
+
+// dropped is a file that a plan does not write.
+type dropped struct{}
+
+func (dropped) Read([]byte) (int, error)    { return 0, io.EOF }
+func (dropped) Write(p []byte) (int, error) { return len(p), nil }
+func (dropped) Close() error                { return nil }
+
+// readDir is what globs go through. A directory that may not be read has no names.
+func readDir(ctx context.Context, path string) ([]fs.DirEntry, error) {
+	if err := hostAllowed(ctx, lang.HostRead, path); err != nil {
+		return nil, err
+	}
+	return os.ReadDir(path)
+}
+
 // runHost gives a line to the user's own shell.
 func (s *Shell) runHost(ctx context.Context, line string, stdio Stdio) int {
+	if plan.From(ctx) != nil {
+		return s.complain(stdio.Err, plan.NotKnown("what the host's shell does"), 1)
+	}
 	sh := os.Getenv("SHELL")
 	if sh == "" {
 		sh = "/bin/sh"

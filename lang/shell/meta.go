@@ -21,6 +21,8 @@ Anything else is Starlark: containers(), for c in containers(): c.stop(), x = $(
   !LINE            the host's own shell
   %time LINE       how long a line takes
   %watch N LINE    a line every N seconds, until Ctrl-C
+  %plan LINE       what a line would change; --json, --as-docker
+  %save FILE [N-M] write the session, or some entries of it, as a script
   %edit [N]        the last entry, or the last but N, in $EDITOR, and then run it
   %help            this text
   %quit            leave, as Ctrl-D does
@@ -46,8 +48,10 @@ func (s *Shell) meta(ctx context.Context, line string) int {
 		return s.watch(ctx, rest)
 	case "edit":
 		return s.edit(ctx, rest)
-	case "save", "plan":
-		return s.complain(s.Stdio.Err, fault.New(fault.Unavailable, "%%%s is not built yet", word), 1)
+	case "save":
+		return s.save(rest)
+	case "plan":
+		return s.plan(ctx, rest)
 	}
 	return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "%%%s: there is no such command of the shell", word).WithHint("%s", "%help lists the commands"), 1)
 }

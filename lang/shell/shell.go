@@ -23,6 +23,11 @@ type Commands interface {
 	Suggest(word string) string
 	// Words are all verbs, for completion.
 	Words() []string
+	// Convert writes a command as the call in Starlark that does the same; with again
+	// as one that finds nothing to do when it is done already, where there is one.
+	Convert(argv []string, again bool) (string, error)
+	// Reads tells whether a command changes nothing.
+	Reads(argv []string) bool
 	// Run runs a command and gives its exit status; it has said what went wrong.
 	// io.Out is the Out of [Shell.Stdio] itself when nothing stands between the
 	// command and the terminal: no pipe, no redirection, no $(…).
@@ -56,9 +61,16 @@ type Shell struct {
 	Commands Commands
 	Scripts  Scripts
 	Stdio    Stdio
+	// Plan runs a line so that nothing is changed, and shows what would be; flags are
+	// those of %plan. nil: there is no %plan.
+	Plan func(ctx context.Context, io Stdio, flags []string, run func(context.Context) int) int
 	// Interrupt gives a context that ends at Ctrl-C, for one unit at a prompt;
 	// nil: nothing but its own end ends a unit.
 	Interrupt func(context.Context) (context.Context, context.CancelFunc)
+
+	record []Recorded
+	// displayed: the unit that runs has shown a value.
+	displayed bool
 
 	quit    bool
 	noted   map[string]bool
@@ -149,6 +161,7 @@ func (s *Shell) starlark(ctx context.Context, text string) int {
 	display, err := s.Scripts.Chunk(ctx, replaceCaptures(text, captureCall))
 	if err == nil {
 		if display != "" {
+			s.displayed = true
 			fmt.Fprintln(s.Stdio.Out, display)
 		}
 		return 0
@@ -221,6 +234,7 @@ func (s *Shell) runUnits(ctx context.Context, text string) int {
 	code := 0
 	for i, u := range units {
 		code = s.interruptible(ctx, u)
+		s.remember(u, code)
 		if s.quit {
 			return code
 		}

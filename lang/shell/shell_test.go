@@ -27,6 +27,20 @@ func (fakeCommands) Suggest(w string) string {
 	return ""
 }
 
+func (fakeCommands) Reads(argv []string) bool { return argv[0] == "ps" }
+
+func (fakeCommands) Convert(argv []string, again bool) (string, error) {
+	words := make([]string, len(argv)-1)
+	for i, w := range argv[1:] {
+		words[i] = fmt.Sprintf("%q", w)
+	}
+	name := argv[0]
+	if again {
+		name = "ensure." + name
+	}
+	return name + "(" + strings.Join(words, ", ") + ")", nil
+}
+
 func (fakeCommands) Run(_ context.Context, s Stdio, argv []string) int {
 	switch argv[0] {
 	case "load":
@@ -137,7 +151,6 @@ func TestLines(t *testing.T) {
 		{"failure stops", "fail('no')\nps", "<stdin>:1:5: no\n    fail('no')\n        ^\n", 1},
 		{"exit", "exit(3)\nps", "", 3},
 		{"quit", "%quit\nps", "", 0},
-		{"meta that is to come", "%save x", "nsh: %save is not built yet\n", 1},
 		{"deep meta", strings.Repeat("%time ", 30) + "ps", "nsh: % within % more than 20 times\n" + strings.Repeat("0.000 s\n", 21), 2},
 		{"deep brackets", strings.Repeat("[", 100000), "nsh: more than 200 brackets within each other\n", 2},
 		{"deep sh", "ps " + strings.Repeat("$(", 100000), "nsh: reached EOF without matching `$(` with `)`\n", 2},

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"nsh/runtime/container"
 	"nsh/runtime/image"
@@ -100,7 +101,7 @@ func (s *Containers) change(ctx context.Context, ref string, c Change, fn func(*
 	if err != nil {
 		return err
 	}
-	c.Kind, c.Name = "container", cmp.Or(d.Name, d.ShortID())
+	c.Kind, c.Name, c.id = "container", planName(d.Name, d.Spec.Image), d.ID
 	if fn != nil {
 		if err := fn(&d); err != nil {
 			return err
@@ -114,7 +115,7 @@ func (s *Containers) change(ctx context.Context, ref string, c Change, fn func(*
 	}
 	s.mu.Unlock()
 	if c.Action != "" {
-		s.plan.Add(c)
+		s.plan.note(ctx, c)
 	}
 	return nil
 }
@@ -136,7 +137,7 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 		}
 	}
 	d := container.Detail{Spec: spec, Recorded: true}
-	d.Planned, d.Status, d.Labels = true, container.Created, spec.Labels
+	d.Planned, d.Status, d.Labels, d.Created = true, container.Created, spec.Labels, time.Now()
 	if !spec.Rootfs {
 		img, err := s.images.Get(ctx, spec.Image)
 		if err != nil {
@@ -150,9 +151,8 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 	s.mu.Lock()
 	sum := sha256.Sum256(fmt.Appendf(nil, "planned container %d", len(s.order)))
 	d.ID = hex.EncodeToString(sum[:])
-	d.Name = cmp.Or(spec.Name, container.DefaultName(spec.Image, d.ID))
+	d.Name = spec.Name // one that the engine chooses is not known
 	d.Args, d.Ports, d.Mounts = spec.Command, spec.Ports, spec.Mounts
-	d.Spec.Name = d.Name
 	networks := spec.Networks
 	if len(networks) == 0 {
 		networks = []string{"bridge"}
@@ -163,9 +163,12 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 	s.state[d.ID] = &d
 	s.order = append(s.order, d.ID)
 	s.mu.Unlock()
-	s.plan.Add(Change{Action: "create", Kind: "container", Name: cmp.Or(spec.Name, "(named after "+spec.Image+")"), Fields: spec.Settings()})
+	s.plan.note(ctx, Change{Action: "create", Kind: "container", Name: planName(spec.Name, spec.Image), Fields: spec.Settings()})
 	return d.Container, nil
 }
+
+// planName is what a change calls a container.
+func planName(name, image string) string { return cmp.Or(name, "(named after "+image+")") }
 
 // Start notes the start of a container that does not run. With streams the process is
 // one that ends well, and of which nothing is known.
@@ -175,7 +178,7 @@ func (s *Containers) Start(ctx context.Context, ref string, streams *container.S
 		return nil, err
 	}
 	action := "start"
-	if d.Status == container.Running {
+	if d.Status == container.Running || s.plan.started(planName(d.Name, d.Spec.Image)) {
 		action = ""
 	}
 	return process{}, s.change(ctx, d.ID, Change{Action: action}, func(d *container.Detail) error {

@@ -108,16 +108,16 @@ func (s *Images) Pull(ctx context.Context, ref string, opts image.PullOptions) (
 	if err != nil {
 		return image.Image{}, err
 	}
-	c := Change{Action: "pull", Kind: "image", Name: image.Familiar(name)}
+	c := Change{Action: "pull", Kind: "image", Name: image.Familiar(name), Command: "docker pull " + image.Familiar(name)}
 	if len(opts.Platforms) > 0 {
 		c.Fields = []Field{{Name: "platform", To: strings.Join(opts.Platforms, ", ")}}
 	}
 	if img, err := s.Get(ctx, name); err == nil && img.ID != "" {
 		c.Reason = "the registry may have another one by that name"
-		s.plan.Add(c)
+		s.plan.note(ctx, c)
 		return img, nil
 	}
-	s.plan.Add(c)
+	s.plan.note(ctx, c)
 	d := image.Detail{Image: image.Image{Name: name}}
 	s.add(d)
 	return d.Image, nil
@@ -146,7 +146,7 @@ func (s *Images) Load(ctx context.Context, r io.Reader, opts image.LoadOptions) 
 				continue
 			}
 			c := Change{Action: "load", Kind: "image", Name: image.Familiar(name), Fields: []Field{{Name: "id", From: have.ID, To: id}}}
-			s.plan.Add(c)
+			s.plan.note(ctx, c)
 			d := image.Detail{Image: image.Image{Name: name, ID: id}}
 			s.add(d)
 			out = append(out, d.Image)
@@ -179,7 +179,7 @@ func (s *Images) Tag(ctx context.Context, source, target string) error {
 	if err == nil && have.ID == img.ID && img.ID != "" {
 		return nil
 	}
-	s.plan.Add(Change{Action: "tag", Kind: "image", Name: image.Familiar(name), Fields: []Field{{Name: "id", From: have.ID, To: img.ID}}})
+	s.plan.note(ctx, Change{Action: "tag", Kind: "image", Name: image.Familiar(name), Fields: []Field{{Name: "id", From: have.ID, To: img.ID}}})
 	d := image.Detail{Image: img}
 	d.Name = name
 	s.add(d)
@@ -240,7 +240,7 @@ func (s *Images) Remove(ctx context.Context, ref string, opts image.RemoveOption
 		if !last {
 			c.Action, c.Reason = "untag", "the image has other names"
 		}
-		s.plan.Add(c)
+		s.plan.note(ctx, c)
 	}
 	if last {
 		out = append(out, image.Removed{Deleted: id})
@@ -269,7 +269,7 @@ func (s *Images) Assemble(ctx context.Context, recipe image.Recipe) (image.Image
 	if err == nil && d.ID != "" && have.ID == d.ID {
 		return have, nil
 	}
-	s.plan.Add(Change{Action: "assemble", Kind: "image", Name: image.Familiar(name), Fields: []Field{{Name: "id", From: have.ID, To: d.ID}}})
+	s.plan.note(ctx, Change{Action: "assemble", Kind: "image", Name: image.Familiar(name), Fields: []Field{{Name: "id", From: have.ID, To: d.ID}}})
 	s.add(d)
 	return d.Image, nil
 }

@@ -5,6 +5,7 @@ package plan
 
 import (
 	"context"
+	"strings"
 	"sync"
 
 	"nsh/runtime/container"
@@ -25,6 +26,9 @@ type Change struct {
 	Reason string `json:"reason,omitempty"`
 	// Command is the docker line that does it, "" when there is none.
 	Command string `json:"command,omitempty"`
+
+	id      string // of a container: what its name stands for in Command
+	covered bool   // the Command of an earlier change does this, too
 }
 
 // Field is one difference. From is empty where nothing was, To where nothing will be.
@@ -62,6 +66,65 @@ func With(ctx context.Context, p *Plan) context.Context {
 func From(ctx context.Context) *Plan {
 	p, _ := ctx.Value(planKey{}).(*Plan)
 	return p
+}
+
+type foldKey struct{}
+
+// Fold notes c in the plan of ctx, if it has one, and makes a context whose calls are
+// part of c: they change the plan's copy of the state, and are not noted themselves.
+func Fold(ctx context.Context, c Change) context.Context {
+	p := From(ctx)
+	if p == nil {
+		return ctx
+	}
+	p.note(ctx, c)
+	return context.WithValue(ctx, foldKey{}, true)
+}
+
+func (p *Plan) note(ctx context.Context, c Change) {
+	if ctx.Value(foldKey{}) != nil {
+		return
+	}
+	if l, _ := ctx.Value(commandKey{}).(*command); l != nil && c.Command == "" {
+		c.covered = true
+		l.once.Do(func() { c.Command, c.covered = l.line, false })
+	}
+	if c.id != "" {
+		c.Command = strings.ReplaceAll(c.Command, c.id, c.Name)
+	}
+	p.Add(c)
+}
+
+// started turns the creation of a container that was just noted into a run of it.
+// It tells false where that was noted otherwise.
+func (p *Plan) started(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := len(p.changes) - 1; i >= 0; i-- {
+		c := &p.changes[i]
+		if c.Kind != "container" || c.Name != name {
+			continue
+		}
+		if c.Action != "create" || strings.HasPrefix(c.Command, "docker create") || strings.HasPrefix(c.Command, "docker container create") {
+			return false
+		}
+		c.Action = "run"
+		return true
+	}
+	return false
+}
+
+type commandKey struct{}
+
+type command struct {
+	line string
+	once sync.Once
+}
+
+// WithCommand makes a context whose first change is what line, a command of docker's,
+// would do.
+func WithCommand(ctx context.Context, line string) context.Context {
+	return context.WithValue(ctx, commandKey{}, &command{line: line})
 }
 
 // NotKnown is the error for asking what only the real run can tell: the output of a

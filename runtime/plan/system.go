@@ -22,7 +22,7 @@ func (s *System) Repair(ctx context.Context, dryRun bool) ([]system.Leftover, er
 	list, err := s.real.Repair(ctx, true)
 	if !dryRun {
 		for _, l := range list {
-			s.plan.Add(Change{Action: "remove", Kind: l.Kind, Name: l.Name, Reason: l.Detail})
+			s.plan.note(ctx, Change{Action: "remove", Kind: l.Kind, Name: l.Name, Reason: l.Detail})
 		}
 	}
 	return list, err
