@@ -48,11 +48,12 @@ Example:
 
 Args:
   code: from 0 to 255`, exit},
-	{"fail(*args, kind=\"fail\", hint=\"\", sep=\" \")", `Fails with the arguments as the message.
+	{"fail(*args, kind=\"fail\", hint=\"\", cause=None, sep=\" \")", `Fails with the arguments as the message.
 
 Args:
   kind: what error.kind says
   hint: what to do next
+  cause: the error that led to this one: attempt(…).error
   sep: stands between the arguments
 Example:
   r = attempt(fail, "no disk", kind = "unavailable")
@@ -74,17 +75,18 @@ A failure of fn is one of poll: attempt() keeps it.
 
 Args:
   fn: the function itself; its arguments follow
-  timeout: for how long
+  timeout: for how long; a call that takes longer is ended; 0: one call
   interval: between two calls
 Example:
   poll(lambda: len(containers()) == 0, timeout = "5s")`, poll},
-	{"retry(fn, *args, times=3, delay=\"100ms\", backoff=2, on=[], **kwargs)", `Calls fn until it does not fail.
+	{"retry(fn, *args, times=3, delay=\"100ms\", backoff=2, max_delay=\"1m\", on=[], **kwargs)", `Calls fn until it does not fail.
 
 Args:
   fn: the function itself; its arguments follow
   times: how often at the most
   delay: the first wait
   backoff: each wait is that many times the one before
+  max_delay: no wait grows beyond this
   on: the kinds of error that are worth another call; empty: all
 Example:
   print(retry(lambda: 42, times = 5, on = ["unavailable"]))`, retry},
@@ -139,18 +141,18 @@ func split(name string, args starlark.Tuple, kwargs []starlark.Tuple, own ...any
 // caught tells whether attempt may keep an error: not when everything is to end,
 // nor what a plan cannot know, which is no failure.
 func caught(t *starlark.Thread, err error) bool {
-	var q *quit
+	var u Unwinding
 	var e *starlark.EvalError
-	if errors.As(err, &q) || Context(t).Err() != nil || fault.Is(err, fault.NotKnown) {
+	if errors.As(err, &u) || Context(t).Err() != nil || fault.Is(err, fault.NotKnown) {
 		return false
 	}
 	return !(errors.As(err, &e) && strings.Contains(e.Msg, "Starlark computation cancelled"))
 }
 
-func outcome(v starlark.Value, err error) *starlarkstruct.Struct {
+func (i *Interp) outcome(v starlark.Value, err error) *starlarkstruct.Struct {
 	d := starlark.StringDict{"ok": starlark.Bool(err == nil), "value": starlark.None, "error": starlark.None}
 	if err != nil {
-		d["error"] = NewError(err)
+		d["error"] = i.newError(err)
 	} else {
 		d["value"] = v
 	}
@@ -168,30 +170,27 @@ func attempt(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.T
 	if err != nil && !caught(t, err) {
 		return nil, err
 	}
-	return outcome(v, err), nil
+	return i.outcome(v, err), nil
 }
 
-// retry(fn, *args, times=3, delay="100ms", backoff=2, on=[], **kwargs) calls fn
-// until it does not fail, at most times; the wait doubles each time. on names
-// the kinds of error that are worth it; empty: all.
+// retry(fn, *args, times=3, delay="100ms", backoff=2, max_delay="1m", on=[], **kwargs)
+// calls fn until it does not fail, at most times; the wait doubles each time, up to
+// max_delay. on names the kinds of error that are worth it; empty: all.
 func retry(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	times, backoff := 3, starlark.Value(starlark.MakeInt(2))
-	delay := Duration(100 * time.Millisecond)
-	var on *starlark.List
-	fn, rest, kw, err := split("retry", args, kwargs, "times?", &times, "delay?", &delay, "backoff?", &backoff, "on?", &on)
+	delay, most := Duration(100*time.Millisecond), Duration(time.Minute)
+	var on starlark.Value = starlark.None
+	fn, rest, kw, err := split("retry", args, kwargs, "times?", &times, "delay?", &delay, "backoff?", &backoff, "max_delay?", &most, "on?", &on)
 	if err != nil {
 		return nil, err
 	}
 	factor, ok := starlark.AsFloat(backoff)
-	if !ok || factor < 1 || times < 1 {
+	if !ok || !(factor >= 1) || times < 1 { // NaN is neither
 		return nil, fault.New(fault.Invalid, "retry: times and backoff are numbers of at least 1")
 	}
-	kinds := map[fault.Kind]bool{}
-	if on != nil {
-		for v := range on.Elements() {
-			s, _ := starlark.AsString(v)
-			kinds[fault.Kind(s)] = true
-		}
+	kinds, err := kindSet("retry", on)
+	if err != nil {
+		return nil, err
 	}
 	wait := time.Duration(delay)
 	for n := 1; ; n++ {
@@ -202,12 +201,39 @@ func retry(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tup
 		if err := sleepContext(Context(t), wait); err != nil {
 			return nil, err
 		}
-		wait = time.Duration(float64(wait) * factor)
+		// In floating point, where a wait that is too long does not wrap around.
+		if next := float64(wait) * factor; next < float64(most) {
+			wait = time.Duration(next)
+		} else {
+			wait = max(wait, time.Duration(most))
+		}
 	}
 }
 
+// kindSet reads a kind of error, or a list of them.
+func kindSet(name string, v starlark.Value) (map[fault.Kind]bool, error) {
+	out := map[fault.Kind]bool{}
+	switch v := v.(type) {
+	case starlark.NoneType:
+	case starlark.String:
+		out[fault.Kind(v)] = true
+	case starlark.Iterable:
+		for x := range starlark.Elements(v) {
+			s, ok := starlark.AsString(x)
+			if !ok {
+				return nil, fault.New(fault.Invalid, "%s: for parameter \"on\": got a list with %s, want kinds of error, such as \"unavailable\"", name, x.Type())
+			}
+			out[fault.Kind(s)] = true
+		}
+	default:
+		return nil, fault.New(fault.Invalid, "%s: for parameter \"on\": got %s, want a list of kinds of error", name, v.Type())
+	}
+	return out, nil
+}
+
 // poll(fn, *args, timeout="30s", interval="100ms", **kwargs) calls fn until it
-// gives something true, and returns that. A failure of fn is a failure of poll.
+// gives something true, and returns that. A failure of fn is a failure of poll. The
+// timeout holds for the calls themselves, too: one under way is ended.
 func poll(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	timeout, interval := Duration(30*time.Second), Duration(100*time.Millisecond)
 	fn, rest, kw, err := split("poll", args, kwargs, "timeout?", &timeout, "interval?", &interval)
@@ -215,10 +241,31 @@ func poll(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 		return nil, err
 	}
 	end := time.Now().Add(time.Duration(timeout))
+	ctx, cancel := context.WithDeadline(Context(t), end)
+	defer cancel()
+	// A thread of its own, since one that has been cancelled is so for good. What fn
+	// defers belongs to the scope that poll is in.
+	sub, release, err := i.child(ctx, t, "poll")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	sub.SetLocal(localScopes, t.Local(localScopes))
+	if timeout == 0 { // one look, however long that takes
+		release()
+		sub.SetLocal(localContext, Context(t))
+		defer context.AfterFunc(Context(t), func() { sub.Cancel(cancelled) })()
+	}
 	for {
-		v, err := starlark.Call(t, fn, rest, kw)
-		if err != nil || v.Truth() {
-			return v, err
+		v, err := starlark.Call(sub, fn, rest, kw)
+		var u Unwinding
+		switch {
+		case err != nil && timeout > 0 && ctx.Err() != nil && Context(t).Err() == nil && !errors.As(err, &u):
+			return nil, fault.New(fault.Timeout, "poll: %s was still running after %s", fn.Name(), time.Duration(timeout))
+		case err != nil:
+			return nil, &elsewhere{err}
+		case bool(v.Truth()):
+			return v, nil
 		}
 		left := time.Until(end)
 		if left <= 0 {
@@ -277,7 +324,12 @@ func scope(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tup
 	if err != nil {
 		return nil, err
 	}
-	// On the same thread, so that the language's limit on recursion holds.
+	return i.inScope(t, fn, rest, kw)
+}
+
+// inScope calls fn on the same thread, so that the language's limit on recursion
+// holds, and then what it deferred.
+func (i *Interp) inScope(t *starlark.Thread, fn starlark.Callable, rest starlark.Tuple, kw []starlark.Tuple) (starlark.Value, error) {
 	s, _ := t.Local(localScopes).(*scopes)
 	s.open = append(s.open, nil)
 	v, err := starlark.Call(t, fn, rest, kw)
@@ -325,6 +377,16 @@ type quit struct{ code int }
 
 func (q *quit) Error() string { return fmt.Sprintf("exit(%d)", q.code) }
 
+// Unwinds implements [Unwinding].
+func (q *quit) Unwinds() {}
+
+// Unwinding is an error that no attempt keeps, such as that of exit(): it ends
+// what runs, up to who knows what it means.
+type Unwinding interface {
+	error
+	Unwinds()
+}
+
 // exit(code=0) ends the script with that status. Deferred calls run.
 func exit(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	code := 0
@@ -347,10 +409,12 @@ func ExitCode(err error) (code int, quiet bool) {
 	return fault.CodeOf(err), err == nil
 }
 
-// fail(*args, kind="fail", hint="", sep=" ") is Starlark's, with a kind to switch on.
+// fail(*args, kind="fail", hint="", cause=None, sep=" ") is Starlark's, with a kind to
+// switch on, and the failure that led to this one.
 func fail(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	kind, hint, sep := "fail", "", " "
-	if err := UnpackArgs("fail", nil, kwargs, "kind?", &kind, "hint?", &hint, "sep?", &sep); err != nil {
+	var cause starlark.Value = starlark.None
+	if err := UnpackArgs("fail", nil, kwargs, "kind?", &kind, "hint?", &hint, "cause?", &cause, "sep?", &sep); err != nil {
 		return nil, err
 	}
 	words := make([]string, len(args))
@@ -361,7 +425,16 @@ func fail(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 			words[n] = a.String()
 		}
 	}
-	return nil, &fault.Error{Kind: fault.Kind(kind), Message: strings.Join(words, sep), Hint: hint}
+	f := &fault.Error{Kind: fault.Kind(kind), Message: strings.Join(words, sep), Hint: hint}
+	switch cause := cause.(type) {
+	case starlark.NoneType:
+		return nil, f
+	case *Error:
+		return nil, &because{f, cause}
+	default:
+		return nil, fault.New(fault.Invalid, "fail: for parameter \"cause\": got %s, want error", cause.Type()).
+			WithHint("attempt(…).error is one")
+	}
 }
 
 // parallel(fn, items, limit=8, on_error="stop") calls fn with each item, limit at
@@ -411,7 +484,7 @@ func parallel(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.
 			for n := range next {
 				sub, release, err := i.child(ctx, t, fmt.Sprintf("parallel[%d]", n))
 				if err == nil {
-					results[n], err = starlark.Call(sub, fn, starlark.Tuple{list[n]}, nil)
+					results[n], err = guarded(sub, fn, starlark.Tuple{list[n]})
 					release()
 				}
 				errs[n] = err
@@ -440,10 +513,21 @@ feed:
 	}
 	if onError == "collect" {
 		for n := range list {
-			results[n] = outcome(results[n], errs[n])
+			results[n] = i.outcome(results[n], errs[n])
 		}
 	}
 	return starlark.NewList(results), nil
+}
+
+// guarded calls fn; a panic is an error. Nothing else could keep one on a goroutine
+// of ours from ending the process, with all that other items are in the middle of.
+func guarded(t *starlark.Thread, fn starlark.Callable, args starlark.Tuple) (v starlark.Value, err error) {
+	defer func() {
+		if what := recover(); what != nil {
+			v, err = nil, crashed(what)
+		}
+	}()
+	return starlark.Call(t, fn, args, nil)
 }
 
 var errStopped = errors.New("stopped because another item failed")

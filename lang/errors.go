@@ -3,6 +3,9 @@ package lang
 import (
 	"errors"
 	"fmt"
+	"path"
+	"runtime"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -13,11 +16,12 @@ import (
 
 // Error is a failure as a value: what attempt() gives as .error.
 type Error struct {
-	err error
+	err  error
+	text string // the message with what the interpreter knows of it; "" when it was not asked
 }
 
 // NewError makes the value of any error.
-func NewError(err error) *Error { return &Error{err} }
+func NewError(err error) *Error { return &Error{err: err} }
 
 var _ starlark.HasAttrs = (*Error)(nil)
 
@@ -39,16 +43,26 @@ func kindOf(err error) fault.Kind {
 	k := fault.KindOf(err)
 	var e *starlark.EvalError
 	if k == fault.Internal && errors.As(err, &e) {
-		return fault.Invalid
+		if f := (*fault.Error)(nil); !errors.As(err, &f) {
+			return fault.Invalid
+		}
 	}
 	return k
 }
 
-func (e *Error) String() string        { return message(e.err) }
+func (e *Error) String() string {
+	if e.text != "" {
+		return e.text
+	}
+	return message(e.err)
+}
 func (e *Error) Type() string          { return "error" }
 func (e *Error) Freeze()               {}
 func (e *Error) Truth() starlark.Bool  { return true }
 func (e *Error) Hash() (uint32, error) { return starlark.String(e.String()).Hash() }
+
+// Unwrap gives the failure itself.
+func (e *Error) Unwrap() error { return e.err }
 
 // AttrNames are the fields of an error.
 func (e *Error) AttrNames() []string {
@@ -65,7 +79,7 @@ func (e *Error) Attr(name string) (starlark.Value, error) {
 	case "kind":
 		return starlark.String(kindOf(e.err)), nil
 	case "message":
-		return starlark.String(message(e.err)), nil
+		return starlark.String(e.String()), nil
 	case "operation":
 		return starlark.String(f.Op), nil
 	case "subject":
@@ -78,7 +92,11 @@ func (e *Error) Attr(name string) (starlark.Value, error) {
 		}
 		return starlark.None, nil
 	case "cause":
-		if f.Cause != nil {
+		var because *because
+		switch {
+		case errors.As(e.err, &because):
+			return because.cause, nil
+		case f.Cause != nil:
 			return NewError(f.Cause), nil
 		}
 		return starlark.None, nil
@@ -86,13 +104,50 @@ func (e *Error) Attr(name string) (starlark.Value, error) {
 	return nil, nil
 }
 
+// because is a failure that fail(cause=…) made. The cause is no part of the chain
+// that errors.As walks: its kind, its hint and its place are another failure's.
+type because struct {
+	failure *fault.Error
+	cause   *Error
+}
+
+func (b *because) Error() string { return b.failure.Error() }
+func (b *because) Unwrap() error { return b.failure }
+
+// elsewhere is a failure on another thread. Starlark takes the failure of a call
+// on this thread for one whose frames are noted already, and drops ours.
+type elsewhere struct{ err error }
+
+func (e *elsewhere) Error() string { return message(e.err) }
+func (e *elsewhere) Unwrap() error { return e.err }
+
+// crashed is the error for a panic in a function in Go.
+func crashed(what any) error {
+	e := fault.New(fault.Internal, "a function of nsh broke: %v", what)
+	pcs := make([]uintptr, 16)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
+	for {
+		f, more := frames.Next()
+		if f.File != "" && !strings.HasPrefix(f.Function, "runtime.") {
+			e.Message += fmt.Sprintf(" (%s:%d)", path.Base(f.File), f.Line)
+			break
+		}
+		if !more {
+			break
+		}
+	}
+	return e.WithHint("that is a mistake in nsh, not in the script")
+}
+
+// maxCauses are shown of a chain.
+const maxCauses = 10
+
 // Report is an error for people: where, the line with a caret, how it came
 // there, what went wrong, and what to do next. It ends with a newline.
 func (i *Interp) Report(err error) string {
 	var b strings.Builder
 	var names *NameErrors
 	var bad syntax.Error
-	var ev *starlark.EvalError
 	switch {
 	case errors.As(err, &names):
 		for _, n := range names.List {
@@ -107,29 +162,120 @@ func (i *Interp) Report(err error) string {
 			fmt.Fprintf(&b, "hint: %s\n", hint)
 		}
 		return b.String()
-	case errors.As(err, &ev):
-		frames := userFrames(ev.CallStack)
-		if len(frames) > 0 {
-			last := frames[len(frames)-1]
-			fmt.Fprintf(&b, "%s: %s\n", last.Pos, message(err))
-			b.WriteString(i.source(last.Pos))
-			for n := len(frames) - 2; n >= 0; n-- {
-				if skip := len(frames) - 2*maxFrames; skip > 0 && n == len(frames)-1-maxFrames {
-					fmt.Fprintf(&b, "  … %d more\n", skip)
-					n = maxFrames
-				}
-				fmt.Fprintf(&b, "  called from %s, in %s\n", frames[n].Pos, frames[n].Name)
+	}
+	frames, text := i.trace(err)
+	if len(frames) > 0 {
+		fmt.Fprintf(&b, "%s: ", frames[0].Pos)
+	}
+	fmt.Fprintf(&b, "%s\n", text)
+	if len(frames) > 0 {
+		b.WriteString(i.source(frames[0].Pos))
+		for n := 1; n < len(frames); n++ {
+			if skip := len(frames) - 2*maxFrames; skip > 0 && n == maxFrames {
+				fmt.Fprintf(&b, "  … %d more\n", skip)
+				n = len(frames) - maxFrames
 			}
-			break
+			fmt.Fprintf(&b, "  called from %s, in %s\n", frames[n].Pos, frames[n].Name)
 		}
-		fallthrough
-	default:
-		fmt.Fprintf(&b, "%s\n", message(err))
+	}
+	var why *because
+	for n, e := 0, err; n < maxCauses && errors.As(e, &why); n++ {
+		e = why.cause.err
+		frames, text := i.trace(e)
+		b.WriteString("caused by: ")
+		if len(frames) > 0 {
+			fmt.Fprintf(&b, "%s: ", frames[0].Pos)
+		}
+		fmt.Fprintf(&b, "%s\n", text)
+		why = nil
 	}
 	if h := fault.HintOf(err); h != "" {
 		fmt.Fprintf(&b, "hint: %s\n", h)
 	}
 	return b.String()
+}
+
+// trace gives the frames of a failure, the innermost first and over all threads
+// that it came through, and its message.
+func (i *Interp) trace(err error) (frames []starlark.CallFrame, text string) {
+	text = message(err)
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		ev, ok := e.(*starlark.EvalError)
+		if !ok {
+			continue
+		}
+		stack := userFrames(ev.CallStack)
+		// What is wrong with the arguments is to be mended where the call is.
+		if at := len(stack) - 1; at >= 0 && stack[at] == ev.CallStack[len(ev.CallStack)-1] && refusesArguments(ev, stack[at].Name) {
+			text += i.suggest(ev.Msg, stack[at])
+			stack = stack[:at]
+		}
+		slices.Reverse(stack)
+		frames = append(stack, frames...)
+	}
+	return frames, text
+}
+
+// refusesArguments tells whether a function in Starlark was called wrongly. The
+// library says so with the function itself as the innermost frame.
+func refusesArguments(ev *starlark.EvalError, name string) bool {
+	rest, ok := strings.CutPrefix(ev.Msg, "function "+name+" ")
+	if !ok {
+		return false
+	}
+	for _, p := range []string{"accepts ", "got an unexpected keyword argument ", "got multiple values for ", "missing "} {
+		if strings.HasPrefix(rest, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// suggest gives the parameter that a keyword is nearly called.
+func (i *Interp) suggest(msg string, at starlark.CallFrame) string {
+	_, keyword, ok := strings.Cut(msg, "got an unexpected keyword argument ")
+	if !ok {
+		return ""
+	}
+	keyword = strings.Trim(keyword, `"`)
+	i.mu.Lock()
+	src := i.sources[at.Pos.Filename()]
+	i.mu.Unlock()
+	file, err := dialect.Parse(at.Pos.Filename(), src, 0)
+	if err != nil {
+		return ""
+	}
+	// Of several functions of that name it is the one that the frame is in.
+	var def *syntax.DefStmt
+	syntax.Walk(file, func(n syntax.Node) bool {
+		if d, ok := n.(*syntax.DefStmt); ok && d.Name.Name == at.Name {
+			if from, to := d.Span(); from.Line <= at.Pos.Line && at.Pos.Line <= to.Line {
+				def = d
+			}
+		}
+		return true
+	})
+	if def == nil {
+		return ""
+	}
+	d := &Doc{}
+	d.params(def, "")
+	var names []string
+	for _, p := range d.Params {
+		if !p.Variadic && !p.Extra {
+			names = append(names, p.Name)
+		}
+	}
+	if near := Closest(keyword, names); near != "" {
+		return fmt.Sprintf(" (did you mean %q?)", near)
+	}
+	return ""
+}
+
+// newError is [NewError] with what the interpreter can add to the message.
+func (i *Interp) newError(err error) *Error {
+	_, text := i.trace(err)
+	return &Error{err: err, text: text}
 }
 
 // maxFrames are shown of each end of a backtrace: a runaway recursion has 100,000.

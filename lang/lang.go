@@ -43,9 +43,12 @@ type Options struct {
 	Predeclared starlark.StringDict
 	// Stdlib is what load("@std//x.star", …) reads.
 	Stdlib fs.FS
-	Stdout io.Writer // of print; nil drops
-	Stderr io.Writer // of deferred calls that fail; nil drops
-	Args   []string  // the list args
+	// Natives are modules of it that are written in Go, by file name: "yaml.star". One
+	// is made when it is loaded for the first time.
+	Natives map[string]func() starlark.StringDict
+	Stdout  io.Writer // of print; nil drops
+	Stderr  io.Writer // of deferred calls that fail; nil drops
+	Args    []string  // the list args
 	// Command runs a command line for sh(); nil: sh fails.
 	Command func(ctx context.Context, line string, stdin io.Reader) (CommandResult, error)
 	// MaxSteps bounds one ExecFile or Chunk; 0: no bound.
@@ -83,12 +86,9 @@ var entryDialect = &syntax.FileOptions{Set: true, While: true, TopLevelControl: 
 // New makes an interpreter.
 func New(opts Options) *Interp {
 	i := &Interp{opts: opts, session: starlark.StringDict{}, modules: map[string]*module{}, sources: map[string][]byte{}}
-	if i.opts.Stdout == nil {
-		i.opts.Stdout = io.Discard
-	}
-	if i.opts.Stderr == nil {
-		i.opts.Stderr = io.Discard
-	}
+	lock := new(sync.Mutex)
+	i.opts.Stdout = &sharedWriter{lock, i.opts.Stdout}
+	i.opts.Stderr = &sharedWriter{lock, i.opts.Stderr}
 	args := make([]starlark.Value, len(opts.Args))
 	for n, a := range opts.Args {
 		args[n] = starlark.String(a)
@@ -119,6 +119,22 @@ Example:
 		i.session[name] = v
 	}
 	return i
+}
+
+// sharedWriter is written to by one thread at a time: a line stays in one piece.
+// Both streams of an interpreter have the same lock, as they may be the same writer.
+type sharedWriter struct {
+	mu *sync.Mutex
+	w  io.Writer // nil drops
+}
+
+func (s *sharedWriter) Write(p []byte) (int, error) {
+	if s.w == nil {
+		return len(p), nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 // Names are all that a script can use without a definition, sorted.
@@ -206,6 +222,12 @@ const (
 // ExecFile runs a script. The deferred calls of the script have run when it
 // returns. The error can be given to [Report].
 func (i *Interp) ExecFile(ctx context.Context, path string, src []byte) error {
+	return i.ExecFileThen(ctx, path, src, nil)
+}
+
+// ExecFileThen is [Interp.ExecFile] which, when the script has come to its end,
+// calls then with what it defined. What the script deferred runs after that.
+func (i *Interp) ExecFileThen(ctx context.Context, path string, src []byte, then func(globals starlark.StringDict) error) error {
 	if len(src) > maxSource {
 		return fault.New(fault.Invalid, "%s has %d bytes; a script has %d at the most", path, len(src), maxSource)
 	}
@@ -219,11 +241,26 @@ func (i *Interp) ExecFile(ctx context.Context, path string, src []byte) error {
 		if prog, err = starlark.FileProgram(f, i.names.Has); err == nil {
 			t, release := i.thread(ctx, path)
 			t.SetLocal(localLoading, []string{path})
-			_, err = prog.Init(t, i.names)
+			var globals starlark.StringDict
+			globals, err = prog.Init(t, i.names)
 			release()
+			if err == nil && then != nil {
+				err = then(globals)
+			}
 		}
 	}
 	return i.finish(ctx, err)
+}
+
+// Call calls a function on a thread of its own. What the function deferred has run
+// when it returns. prepare, when it is not nil, may give the thread locals.
+func (i *Interp) Call(ctx context.Context, fn starlark.Callable, args starlark.Tuple, prepare func(*starlark.Thread)) (starlark.Value, error) {
+	t, release := i.thread(ctx, fn.Name())
+	defer release()
+	if prepare != nil {
+		prepare(t)
+	}
+	return i.inScope(t, fn, args, nil)
 }
 
 // Chunk runs one entry of a session. The value is that of a sole expression,

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"go.starlark.net/starlark"
 
@@ -20,6 +21,9 @@ type module struct {
 	err     error
 	done    chan struct{}
 }
+
+// std is what the names of the standard library's modules begin with.
+const std = "@std//"
 
 // maxSource bounds the size of a script, a module and an entry: the resolver and
 // the compiler recurse over expressions, and six megabytes of 1-1-1-… overflow
@@ -38,6 +42,10 @@ func (i *Interp) load(t *starlark.Thread, name string) (starlark.StringDict, err
 	if err != nil {
 		return nil, err
 	}
+	native := i.opts.Natives[strings.TrimPrefix(key, std)]
+	if !strings.HasPrefix(key, std) {
+		native = nil
+	}
 	if n := slices.Index(chain, key); n >= 0 {
 		return nil, fault.New(fault.Invalid, "cycle of loads: %s", strings.Join(append(chain[n:], key), " loads "))
 	}
@@ -47,7 +55,12 @@ func (i *Interp) load(t *starlark.Thread, name string) (starlark.StringDict, err
 		m = &module{done: make(chan struct{})}
 		i.modules[key] = m
 		i.mu.Unlock()
-		m.globals, m.err = i.run(t, key, read, append(slices.Clone(chain), key))
+		if native != nil {
+			m.globals = native()
+			m.globals.Freeze()
+		} else {
+			m.globals, m.err = i.run(t, key, read, append(slices.Clone(chain), key))
+		}
 		if m.err != nil {
 			// The next load tries again: at a prompt the file may have been mended.
 			i.mu.Lock()
@@ -102,7 +115,10 @@ func (i *Interp) run(t *starlark.Thread, key string, read func() ([]byte, error)
 
 // locate gives the name that a module is known by, and how to read it.
 func (i *Interp) locate(from, name string) (key string, read func() ([]byte, error), err error) {
-	if rest, ok := strings.CutPrefix(name, "@std//"); ok {
+	if rest, ok := strings.CutPrefix(name, std); ok {
+		if i.opts.Natives[rest] != nil {
+			return name, nil, nil
+		}
 		if i.opts.Stdlib == nil || !fs.ValidPath(rest) {
 			return "", nil, i.noModule(name)
 		}
@@ -120,7 +136,7 @@ func (i *Interp) locate(from, name string) (key string, read func() ([]byte, err
 	path := name
 	if !filepath.IsAbs(path) {
 		dir := "."
-		if from != "" && !strings.HasPrefix(from, "@std//") {
+		if from != "" && !strings.HasPrefix(from, std) {
 			dir = filepath.Dir(from)
 		}
 		path = filepath.Join(dir, name)
@@ -134,21 +150,40 @@ func (i *Interp) locate(from, name string) (key string, read func() ([]byte, err
 
 func (i *Interp) noModule(name string) error {
 	e := fault.New(fault.NotFound, "no module %s", name)
-	if i.opts.Stdlib == nil {
+	all := i.Modules()
+	if len(all) == 0 {
 		return e
 	}
-	var all []string
-	_ = fs.WalkDir(i.opts.Stdlib, ".", func(p string, d fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(p, ".star") {
-			all = append(all, "@std//"+p)
-		}
-		return nil
-	})
+	if near := Closest(name, all); near != "" {
+		return e.WithHint("did you mean %s?", near)
+	}
 	return e.WithHint("there are %s", strings.Join(all, ", "))
 }
 
+// Modules are the names of the standard library's, as load takes them, sorted.
+func (i *Interp) Modules() []string {
+	var all []string
+	for name := range i.opts.Natives {
+		all = append(all, std+name)
+	}
+	if i.opts.Stdlib != nil {
+		_ = fs.WalkDir(i.opts.Stdlib, ".", func(p string, d fs.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(p, ".star") {
+				all = append(all, std+p)
+			}
+			return nil
+		})
+	}
+	slices.Sort(all)
+	return all
+}
+
 func readSource(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	// Opening a fifo waits for a writer, and opening a device may do anything.
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return nil, notAFile(path, st.Mode())
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fault.New(fault.NotFound, "no module %s", path)
 	}
@@ -156,9 +191,25 @@ func readSource(path string) ([]byte, error) {
 		return nil, fault.Wrap(err, "read module", path)
 	}
 	defer f.Close()
+	if st, err := f.Stat(); err == nil && !st.Mode().IsRegular() { // it was one a moment ago
+		return nil, notAFile(path, st.Mode())
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxSource+1))
 	if err == nil && len(data) > maxSource {
 		err = fault.New(fault.Invalid, "it has more than %d bytes", maxSource)
 	}
 	return data, fault.Wrap(err, "read module", path)
+}
+
+func notAFile(path string, mode fs.FileMode) error {
+	what := "a device"
+	switch {
+	case mode.IsDir():
+		what = "a directory"
+	case mode&fs.ModeNamedPipe != 0:
+		what = "a named pipe"
+	case mode&fs.ModeSocket != 0:
+		what = "a socket"
+	}
+	return &fault.Error{Kind: fault.Invalid, Op: "read module", Subject: path, Message: "it is " + what + ", not a file"}
 }
