@@ -138,6 +138,10 @@ func split(name string, args starlark.Tuple, kwargs []starlark.Tuple, own ...any
 	return fn, args[1:], theirs, nil
 }
 
+// Caught tells whether what fn failed with may be kept as a value, as attempt does it:
+// not when everything is to end.
+func Caught(t *starlark.Thread, err error) bool { return caught(t, err) }
+
 // caught tells whether attempt may keep an error: not when everything is to end,
 // nor what a plan cannot know, which is no failure.
 func caught(t *starlark.Thread, err error) bool {

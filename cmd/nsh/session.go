@@ -14,6 +14,7 @@ import (
 	"nsh/builtins"
 	"nsh/lang"
 	"nsh/lang/lineedit"
+	"nsh/lang/modules"
 	"nsh/lang/shell"
 	"nsh/runtime/fault"
 	"nsh/stdlib"
@@ -90,7 +91,7 @@ func interpreter(env *builtins.Env, io builtins.Stdio, args []string, session bo
 	var i *lang.Interp
 	env.Notices = io.Err
 	opts := lang.Options{
-		Predeclared: builtins.Predeclared(env), Stdlib: stdlib.FS, Stdout: io.Out, Stderr: io.Err, Args: args, Session: session,
+		Predeclared: builtins.Predeclared(env), Stdlib: stdlib.FS, Natives: modules.All(), Stdout: io.Out, Stderr: io.Err, Args: args, Session: session,
 		Command: func(ctx context.Context, line string, in ioReader) (lang.CommandResult, error) {
 			var out, errs bytes.Buffer
 			sh := &shell.Shell{Commands: commands{env}, Scripts: scripts{i, env}}
