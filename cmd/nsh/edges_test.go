@@ -22,6 +22,7 @@ func TestEdges(t *testing.T) {
 		{pkg: "nsh/lang", direct: []string{"nsh/runtime/container", "nsh/runtime/image", "nsh/runtime/engine"}},
 		{pkg: "nsh/lang/shell", never: []string{"nsh/cmd", ctrd}},
 		{pkg: "nsh/lang/modules", never: []string{"nsh/builtins", "nsh/cmd", "nsh/stdlib", "nsh/runtime/container", ctrd}},
+		{pkg: "nsh/lang/startest", never: []string{"nsh/builtins", "nsh/cmd", "nsh/stdlib", "nsh/runtime/container", ctrd}},
 		{pkg: "nsh/lang/lineedit", never: []string{"nsh/", "go.starlark.net", ctrd}},
 		{pkg: "nsh/builtins", never: []string{"nsh/lang/shell", "nsh/lang/lineedit", "nsh/cmd"}, direct: []string{ctrd}},
 		{pkg: "nsh/cmd/nsh", direct: []string{ctrd}},
