@@ -144,7 +144,9 @@ const maxCauses = 10
 
 // Report is an error for people: where, the line with a caret, how it came
 // there, what went wrong, and what to do next. It ends with a newline.
-func (i *Interp) Report(err error) string {
+func (i *Interp) Report(err error) string { return visible(i.report(err)) }
+
+func (i *Interp) report(err error) string {
 	var b strings.Builder
 	var names *NameErrors
 	var bad syntax.Error
@@ -310,18 +312,16 @@ func (i *Interp) source(pos syntax.Position) string {
 	if strings.TrimSpace(line) == "" {
 		return ""
 	}
+	runes := []rune(line)
+	before := visible(string(runes[:max(0, min(int(pos.Col)-1, len(runes)))]))
 	var pad strings.Builder
-	for n, r := range []rune(line) {
-		if n >= int(pos.Col)-1 {
-			break
-		}
-		if r == '\t' {
+	for n, part := range strings.Split(before, "\t") {
+		if n > 0 {
 			pad.WriteByte('\t')
-		} else {
-			pad.WriteByte(' ')
 		}
+		pad.WriteString(strings.Repeat(" ", cells.StringWidth(part)))
 	}
-	return fmt.Sprintf("    %s\n    %s^\n", line, pad.String())
+	return fmt.Sprintf("    %s\n    %s^\n", visible(line), pad.String())
 }
 
 // syntaxHint helps with what people of other languages write.

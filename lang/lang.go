@@ -74,6 +74,7 @@ type Interp struct {
 	mu      sync.Mutex
 	modules map[string]*module
 	sources map[string][]byte // of what has been read, for error reports
+	chunks  int               // entries so far
 	defers  []deferred
 }
 
@@ -264,9 +265,31 @@ func (i *Interp) Call(ctx context.Context, fn starlark.Callable, args starlark.T
 }
 
 // Chunk runs one entry of a session. The value is that of a sole expression,
-// else None; what it defined is there for the next one, also after an error.
+// else None; what it defined is there for the next one, also after an error. In
+// reports the entry is called by its number: <1> is the first.
 func (i *Interp) Chunk(ctx context.Context, src string) (starlark.Value, error) {
-	const name = "<stdin>"
+	return i.entry(ctx, i.number(), src)
+}
+
+// Source runs a file as an entry of the session: what it defines is there then.
+func (i *Interp) Source(ctx context.Context, path string, src []byte) error {
+	_, err := i.entry(ctx, path, string(src))
+	return err
+}
+
+// maxEntries is of how many entries the text is kept, for reports.
+const maxEntries = 1000
+
+// number names the next entry.
+func (i *Interp) number() string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.chunks++
+	delete(i.sources, fmt.Sprintf("<%d>", i.chunks-maxEntries))
+	return fmt.Sprintf("<%d>", i.chunks)
+}
+
+func (i *Interp) entry(ctx context.Context, name, src string) (starlark.Value, error) {
 	if len(src) > maxSource {
 		return nil, fault.New(fault.Invalid, "an entry has %d bytes at the most, this one has %d", maxSource, len(src))
 	}
@@ -294,51 +317,12 @@ func (i *Interp) Chunk(ctx context.Context, src string) (starlark.Value, error) 
 			return v, i.finish(ctx, nil)
 		}
 	}
-	// Names that the entry only reads are looked up in the session's map when
-	// they are needed: a function sees what later entries assign. That is not so
-	// with ExecREPLChunk, which copies; but only that can go on from the old value,
-	// as x += 1 does.
-	if i.assignsAgain(f) {
-		err = starlark.ExecREPLChunk(f, t, i.session)
-		return starlark.None, i.finish(ctx, err)
-	}
-	prog, err := starlark.FileProgram(f, i.session.Has)
-	if err != nil {
-		return nil, i.finish(ctx, err)
-	}
-	globals, err := prog.Init(t, i.session)
-	for name, v := range globals {
-		i.session[name] = v
+	for n := range f.Stmts {
+		if err = i.statement(t, f, n); err != nil {
+			break
+		}
 	}
 	return starlark.None, i.finish(ctx, err)
-}
-
-// assignsAgain tells whether an entry assigns to a name that the session has.
-func (i *Interp) assignsAgain(f *syntax.File) bool {
-	again := false
-	name := func(e syntax.Expr) {
-		syntax.Walk(e, func(n syntax.Node) bool {
-			if id, ok := n.(*syntax.Ident); ok && i.session.Has(id.Name) {
-				again = true
-			}
-			return true
-		})
-	}
-	for _, s := range f.Stmts {
-		syntax.Walk(s, func(n syntax.Node) bool {
-			switch n := n.(type) {
-			case *syntax.DefStmt:
-				name(n.Name)
-				return false // what a function assigns is its own
-			case *syntax.AssignStmt:
-				name(n.LHS)
-			case *syntax.ForStmt:
-				name(n.Vars)
-			}
-			return true
-		})
-	}
-	return again
 }
 
 // Complete tells whether an entry is whole. At a prompt a compound statement
@@ -380,6 +364,7 @@ func (i *Interp) finish(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
+	err = unassigned(err)
 	if ctx.Err() != nil && isCancelled(err) {
 		cause := context.Cause(ctx)
 		var f *fault.Error
