@@ -39,6 +39,9 @@ type Env struct {
 	// Connect finds or starts the engine. It is called at the first verb that
 	// needs it, and again after it failed.
 	Connect func(ctx context.Context) (*Engine, error)
+	// Reach is Connect that starts nothing: (nil, nil) when no engine runs. Nil:
+	// completion knows no names.
+	Reach func(ctx context.Context) (*Engine, error)
 	// Notices is where the warnings of calls from scripts go; nil drops them.
 	Notices io.Writer
 	// Interactive is set at a prompt: what a destructive verb may ask.
@@ -49,6 +52,7 @@ type Env struct {
 	planOf  *plan.Plan
 	planned *Engine
 	proxies atomic.Int32
+	known   known
 }
 
 // Proxying tells whether a process in the foreground gets this process's
@@ -80,6 +84,16 @@ func (e *Env) Engine(ctx context.Context) (*Engine, error) {
 		e.planOf, e.planned = p, &Engine{Containers: c, Images: i, System: plan.WrapSystem(p, e.engine.System)}
 	}
 	return e.planned, nil
+}
+
+// reach is Engine for those who must not start one: nil when none runs.
+func (e *Env) reach(ctx context.Context) *Engine {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.engine == nil && e.Reach != nil {
+		e.engine, _ = e.Reach(ctx)
+	}
+	return e.engine
 }
 
 // Close lets go of the engine. Containers go on.

@@ -2,12 +2,14 @@ package builtins
 
 import (
 	"reflect"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
 
 	"go.starlark.net/starlark"
 
+	"nsh/lang"
 	"nsh/runtime/fault"
 )
 
@@ -78,7 +80,13 @@ func (t *methodTable) attr(env *Env, self starlark.Value, name string) starlark.
 	}
 	full := t.noun + "." + name
 	variadic := v.first().variadic()
-	return starlark.NewBuiltin(name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	doc := func() *lang.Doc { // without the parameter that self is
+		d := *v.Doc()
+		d.Name = full
+		d.Params = slices.DeleteFunc(slices.Clone(d.Params), func(p lang.Param) bool { return p.Name == v.first().name() })
+		return &d
+	}
+	return lang.NewBuiltin(name, doc, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		if variadic && len(args) > 0 {
 			return nil, fault.New(fault.Invalid, "%s: got %s, want 0: the others have a name, as in %s", full, plural(len(args)), v.example()).
 				WithHint("%s", v.synopsis())

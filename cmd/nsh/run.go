@@ -113,13 +113,28 @@ func (g *globals) env(io builtins.Stdio) *builtins.Env {
 		if err := engine.Find(ctx, s, io.Err); err != nil {
 			return nil, err
 		}
-		e, err := containerd.Open(*s)
+		return opened(s)
+	}
+	env.Reach = func(context.Context) (*builtins.Engine, error) {
+		s, err := resolve()
 		if err != nil {
 			return nil, err
 		}
-		return &builtins.Engine{Containers: e.Containers, Images: e.Images, System: e.System, Close: e.Close}, nil
+		env.Settings = s
+		if ok, err := engine.Locate(s); !ok {
+			return nil, err
+		}
+		return opened(s)
 	}
 	return env
+}
+
+func opened(s *engine.Settings) (*builtins.Engine, error) {
+	e, err := containerd.Open(*s)
+	if err != nil {
+		return nil, err
+	}
+	return &builtins.Engine{Containers: e.Containers, Images: e.Images, System: e.System, Close: e.Close}, nil
 }
 
 // interrupts ends the context at SIGINT and SIGTERM, unless the signals belong

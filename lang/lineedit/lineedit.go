@@ -81,6 +81,7 @@ type Completion struct {
 type Candidate struct {
 	Text string
 	Doc  string // one line, or ""
+	End  string // what follows it when it has been chosen: a blank behind a word
 }
 
 // Span is a part of a text with a style, in bytes.

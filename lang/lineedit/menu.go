@@ -128,6 +128,7 @@ func (t *terminal) offer() {
 		return
 	case 1:
 		t.take(m.list[0].Text)
+		t.close(m.list[0])
 		t.menu = menu{}
 		return
 	}
@@ -151,6 +152,13 @@ func (t *terminal) take(word string) {
 	t.set(slices.Concat(t.text[:t.menu.from], r, t.text[t.pos:]), t.menu.from+len(r))
 }
 
+// close puts in what follows a candidate, unless it stands there.
+func (t *terminal) close(c Candidate) {
+	if !strings.HasPrefix(string(t.text[t.pos:]), c.End) {
+		t.insert(c.End)
+	}
+}
+
 // menuKey deals with a key while the menu is shown; any other closes it.
 func (t *terminal) menuKey(key rune) bool {
 	m := &t.menu
@@ -169,7 +177,9 @@ func (t *terminal) menuKey(key rune) bool {
 			m.stop()
 			return false
 		}
+		chosen := m.list[m.chosen]
 		m.stop()
+		t.close(chosen)
 		t.mine = true
 		return true
 	default:

@@ -28,7 +28,7 @@ func typedAt() int {
 			c := Completion{From: from}
 			for _, w := range []string{"apple", "apricot", "banana"} {
 				if strings.HasPrefix(w, text[from:cursor]) {
-					c.List = append(c.List, Candidate{w, "about " + w})
+					c.List = append(c.List, Candidate{Text: w, Doc: "about " + w, End: " "})
 				}
 			}
 			if strings.HasPrefix("slow", text[from:cursor]) && cursor > from {
@@ -333,7 +333,8 @@ func TestCompletion(t *testing.T) {
 	p := openPane(t, 60, 30, filepath.Join(t.TempDir(), "history"))
 	p.types("eat b")
 	p.keys("Tab")
-	p.shows("$ eat banana")
+	p.types("x") // behind a blank
+	p.shows("$ eat banana x")
 	p.keys("C-u")
 	p.types("eat a")
 	p.keys("Tab")
@@ -347,7 +348,7 @@ func TestCompletion(t *testing.T) {
 	p.keys("Tab", "BTab", "BTab", "Enter")
 	p.shows("$ eat apple")
 	p.keys("Enter")
-	p.shows("$ eat apple", `got "eat apple"`, "$")
+	p.shows("$ eat apple", `got "eat apple "`, "$")
 
 	// What is slow comes when it comes, and keeps no key waiting.
 	p.types("eat s")

@@ -14,22 +14,41 @@ import (
 
 // CommandCompleter is what [Commands] may also be.
 type CommandCompleter interface {
-	// CompleteArgs gives the words that the last of argv, which may be empty, can
-	// become: subcommands, flags, names. Those that need no engine come at once;
-	// later gives the others, on another goroutine and while commands may run, until
-	// ctx ends; it may be nil. They need not match the word: the shell sees to that.
-	CompleteArgs(argv []string) (now []lineedit.Candidate, later func(ctx context.Context) []lineedit.Candidate)
+	// CompleteArgs gives what the last of argv, which may be empty, can become:
+	// subcommands, flags, names. It must not block.
+	CompleteArgs(argv []string) Args
 	// Doc is one line on a verb.
 	Doc(verb string) string
 }
 
-// ScriptCompleter is what [Scripts] may also be.
+// Args is what one word can become.
+type Args struct {
+	// Prefix is how many bytes of the word stay as they are: those of "--network=".
+	Prefix int
+	// Now needs no engine. The candidates need not match the word: the shell sees to that.
+	Now []lineedit.Candidate
+	// Later gives the others, on another goroutine and while commands may run, until
+	// ctx ends; it may be nil.
+	Later func(ctx context.Context) []lineedit.Candidate
+	// Files tells that the name of a file can stand there, too.
+	Files bool
+}
+
+// ScriptCompleter is what [Scripts] may also be. No method calls anything of a script.
+// A dotted name may end in "()": the value that a call gives.
 type ScriptCompleter interface {
-	// Attrs gives the attributes of the value that a dotted name has, without
-	// calling anything.
+	// Attrs gives the attributes of the value that a dotted name has.
 	Attrs(name string) []lineedit.Candidate
 	// Keywords gives the keyword arguments of the function that a dotted name is.
 	Keywords(name string) []lineedit.Candidate
+	// Strings gives what a text can be that is an argument of that function: the nth,
+	// or the one with a keyword.
+	Strings(name string, n int, keyword string) Args
+	// Modules are those that come along; Exports what a module defines.
+	Modules() []lineedit.Candidate
+	Exports(module string) []lineedit.Candidate
+	// NameDoc is one line on a name.
+	NameDoc(name string) string
 }
 
 // metas are the words behind %.
@@ -96,19 +115,45 @@ func (s *Shell) completeCommand(before string) lineedit.Completion {
 		c.List = files(word)
 	case len(argv) == 1:
 		c.List = match(word, s.verbs1())
+		for i := range c.List {
+			c.List[i].End = " "
+		}
 	default:
+		args := Args{Files: true}
 		if cc, ok := s.Commands.(CommandCompleter); ok {
-			now, later := cc.CompleteArgs(argv)
-			c.List = match(word, now)
-			if later != nil {
-				c.Later = func(ctx context.Context) []lineedit.Candidate { return match(word, later(ctx)) }
-			}
+			args = cc.CompleteArgs(argv)
 		}
-		if len(c.List) == 0 && c.Later == nil || strings.ContainsAny(word, "/~") {
-			c.List = append(c.List, files(word)...)
+		quoted := from > 0 && (before[from-1] == '\'' || before[from-1] == '"')
+		if args.Prefix > 0 && !strings.HasPrefix(before[from:], word[:args.Prefix]) {
+			return c // there are quotes in it
 		}
+		c = args.matching(word, func(list []lineedit.Candidate) []lineedit.Candidate { return shellWords(list, quoted) })
+		c.From += from
 	}
 	return c
+}
+
+// matching leaves what fits a word.
+func (a Args) matching(word string, as func([]lineedit.Candidate) []lineedit.Candidate) lineedit.Completion {
+	word = word[a.Prefix:]
+	c := lineedit.Completion{From: a.Prefix, List: as(match(word, a.Now))}
+	if a.Later != nil {
+		c.Later = func(ctx context.Context) []lineedit.Candidate { return as(match(word, a.Later(ctx))) }
+	}
+	if a.Files {
+		c.List = append(c.List, files(word)...)
+	}
+	return c
+}
+
+// shellWords quotes what sh would take for something else.
+func shellWords(list []lineedit.Candidate, quoted bool) []lineedit.Candidate {
+	for i, c := range list {
+		if q, err := syntax.Quote(c.Text, syntax.LangPOSIX); err == nil && !quoted {
+			list[i].Text = q
+		}
+	}
+	return list
 }
 
 // verbs1 are the verbs with a line on each.
@@ -184,88 +229,6 @@ func lastCommand(before string) (argv []string, from int, piped bool) {
 	return append(argv, word.String()), from, piped
 }
 
-// completeStarlark completes a name, or an attribute or a keyword.
-func (s *Shell) completeStarlark(before string) lineedit.Completion {
-	var z scanner
-	z.feed(before)
-	if z.open {
-		if z.openCapture() {
-			c := s.completeCommand(before[z.at+2:])
-			c.From += z.at + 2
-			return c
-		}
-	}
-	if z.open || z.cut {
-		return lineedit.Completion{From: len(before)}
-	}
-	i := len(before)
-	for i > 0 && (before[i-1] == '_' || before[i-1] == '.' || before[i-1] >= 0x80 || isAlnum(before[i-1])) {
-		i--
-	}
-	dotted := before[i:]
-	sc, _ := s.Scripts.(ScriptCompleter)
-	if dot := strings.LastIndexByte(dotted, '.'); dot >= 0 {
-		c := lineedit.Completion{From: i + dot + 1}
-		if sc != nil {
-			c.List = match(dotted[dot+1:], sc.Attrs(dotted[:dot]))
-		}
-		return c
-	}
-	c := lineedit.Completion{From: i}
-	if sc != nil {
-		if fn := openCall(before[:i]); fn != "" {
-			for _, k := range match(dotted, sc.Keywords(fn)) {
-				c.List = append(c.List, lineedit.Candidate{Text: k.Text + "=", Doc: k.Doc})
-			}
-		}
-	}
-	if dotted == "" {
-		return c
-	}
-	names := map[string]bool{}
-	var list []lineedit.Candidate
-	if strings.TrimLeft(before[:i], blanks) == "" {
-		for _, v := range s.verbs1() {
-			names[v.Text] = true
-			list = append(list, v)
-		}
-	}
-	for _, n := range s.Scripts.Names() {
-		if !names[n] && n != "_" {
-			names[n] = true
-			list = append(list, lineedit.Candidate{Text: n})
-		}
-	}
-	c.List = append(c.List, match(dotted, list)...)
-	return c
-}
-
-func isAlnum(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-}
-
-// openCall is the dotted name of the function whose arguments the text ends in.
-func openCall(before string) string {
-	depth := 0
-	for i := len(before) - 1; i >= 0; i-- {
-		switch before[i] {
-		case ')', ']', '}':
-			depth++
-		case '[', '{':
-			depth--
-		case '(':
-			if depth--; depth < 0 {
-				j := i
-				for j > 0 && (before[j-1] == '_' || before[j-1] == '.' || isAlnum(before[j-1])) {
-					j--
-				}
-				return before[j:i]
-			}
-		}
-	}
-	return ""
-}
-
 // files are the names in the host's file system that a word can become.
 func files(word string) []lineedit.Candidate {
 	dir, base := filepath.Split(word)
@@ -289,13 +252,15 @@ func files(word string) []lineedit.Candidate {
 		if !strings.HasPrefix(name, base) || base == "" && name[0] == '.' {
 			continue
 		}
+		end := " "
 		if e.IsDir() {
 			name += "/"
+			end = ""
 		}
 		if q, err := syntax.Quote(name, syntax.LangPOSIX); err != nil || q != name {
 			continue // it would have to be quoted
 		}
-		out = append(out, lineedit.Candidate{Text: dir + name})
+		out = append(out, lineedit.Candidate{Text: dir + name, End: end})
 	}
 	sort.Slice(out, func(a, b int) bool { return out[a].Text < out[b].Text })
 	return out

@@ -15,14 +15,19 @@ import (
 type completing struct{ fakeCommands }
 
 func (completing) Doc(verb string) string { return "about " + verb }
-func (completing) CompleteArgs(argv []string) ([]lineedit.Candidate, func(context.Context) []lineedit.Candidate) {
+func (completing) CompleteArgs(argv []string) Args {
 	switch argv[0] {
 	case "stop":
-		return []lineedit.Candidate{{Text: "--time", Doc: "seconds"}, {Text: "--signal"}}, func(context.Context) []lineedit.Candidate {
-			return []lineedit.Candidate{{Text: "web"}, {Text: "worker"}, {Text: fmt.Sprint(len(argv))}}
+		if strings.HasPrefix(argv[len(argv)-1], "--signal=") {
+			return Args{Prefix: len("--signal="), Now: []lineedit.Candidate{{Text: "SIGKILL"}, {Text: "a b"}}}
 		}
+		return Args{Now: []lineedit.Candidate{{Text: "--time", Doc: "seconds"}, {Text: "--signal"}}, Later: func(context.Context) []lineedit.Candidate {
+			return []lineedit.Candidate{{Text: "web"}, {Text: "worker"}, {Text: fmt.Sprint(len(argv))}}
+		}}
+	case "images":
+		return Args{Files: true}
 	}
-	return nil, nil
+	return Args{}
 }
 
 type completingScripts struct{ fakeScripts }
@@ -34,6 +39,17 @@ func (completingScripts) Attrs(name string) []lineedit.Candidate {
 func (completingScripts) Keywords(name string) []lineedit.Candidate {
 	return []lineedit.Candidate{{Text: "detach", Doc: name}}
 }
+
+func (completingScripts) Strings(name string, n int, keyword string) Args {
+	return Args{Now: []lineedit.Candidate{{Text: fmt.Sprint(name, n, keyword)}}}
+}
+func (completingScripts) Modules() []lineedit.Candidate {
+	return []lineedit.Candidate{{Text: "@std//a.star"}}
+}
+func (completingScripts) Exports(module string) []lineedit.Candidate {
+	return []lineedit.Candidate{{Text: "of_" + module}}
+}
+func (completingScripts) NameDoc(name string) string { return "" }
 
 func TestComplete(t *testing.T) {
 	t.Chdir(t.TempDir())
@@ -73,7 +89,27 @@ func TestComplete(t *testing.T) {
 		{"json.de", "5"},
 		{"json.of", "5 of_json"},
 		{"run(de", "4 detach=(run) defer"},
-		{"x = 'sto", "8"},
+		{"run(detach=True, de", "17 defer"},
+		{"run('(', de", "9 detach=(run) defer"},
+		{"x = 'sto", "5"},
+		{"x = 1 # sto", "11"},
+		{"x = 1.re", "8"},
+		{"f(a, 'f", "6 f1"},
+		{"f(a, [1, 2], (3, 4), k = ['f", "27 f3k"},
+		{"f(a == 'f", "8 f0"},
+		{"f(k=1, x='f", "10 f1x"},
+		{"f('a').g('f", "10 f().g0"},
+		{"f('a').of", "7 of_f()"},
+		{"f(\n  \"\"\"f", "8 f0"},
+		{"load('@", "6 @std//a.star"},
+		{"load('d", "6 dir/"},
+		{"load('m.star', 'of", "16 of_m.star"},
+		{"load('m.star', x = 'of", "20 of_m.star"},
+		{"f('dir/f", "3 dir/file"},
+		{"stop --signal=S", "14 SIGKILL"},
+		{"stop --signal=a", "14 'a b'"},
+		{"stop '--signal=a", "15 a b"},
+		{"stop --sig'nal'=a", "5"},
 		{"ps\nsto", "3 stop(about stop)"},
 		{"for x in y:\n    para", "16 parallel"},
 	} {

@@ -49,8 +49,20 @@ func isDir(p string) bool {
 // started when it does not run, with one line to w that says so. It blocks until that
 // serves.
 func Find(ctx context.Context, s *Settings, w io.Writer) error {
+	if ok, err := Locate(s); ok || err != nil {
+		return err
+	}
+	b := Bundled()
+	s.Address = b.Address()
+	return b.Start(ctx, w)
+}
+
+// Locate is Find that starts nothing: false without an error when only the bundled
+// engine is left and does not run.
+func Locate(s *Settings) (bool, error) {
 	if s.Address != "" {
-		return unanswered(s.Address, dial(s.Address))
+		err := unanswered(s.Address, dial(s.Address))
+		return err == nil, err
 	}
 	if os.Getenv("NSH_ROOT") == "" {
 		for _, a := range candidates(s.Rootless) {
@@ -58,19 +70,19 @@ func Find(ctx context.Context, s *Settings, w io.Writer) error {
 			switch {
 			case err == nil:
 				s.Address = a
-				return nil
+				return true, nil
 			case errors.Is(err, fs.ErrPermission):
-				return unanswered(a, err)
+				return false, unanswered(a, err)
 			}
 			// Nothing there, or a socket that a dead containerd has left.
 		}
 	}
-	b := Bundled()
-	s.Address = b.Address()
-	if dial(s.Address) == nil {
-		return nil
+	bundled := Bundled().Address()
+	running := dial(bundled) == nil
+	if running {
+		s.Address = bundled
 	}
-	return b.Start(ctx, w)
+	return running, nil
 }
 
 func candidates(rootless bool) []string {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containernetworking/cni/libcni"
@@ -44,6 +45,21 @@ func (c *CNI) list(namespace, name string) (*libcni.NetworkConfigList, error) {
 		return nil, fault.Wrap(err, "read network", path)
 	}
 	return l, nil
+}
+
+// Names are the networks that a namespace can join, sorted; conf is the directory of
+// the conflists. A file that cannot be read has none.
+func Names(conf, namespace string) []string {
+	names := []string{DefaultName}
+	for _, dir := range []string{filepath.Join(conf, namespace), conf} {
+		for _, path := range glob(dir) {
+			if l, err := libcni.ConfListFromFile(path); err == nil {
+				names = append(names, l.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func glob(dir string) []string {
