@@ -63,6 +63,7 @@ demo: deps
 	@.ci/demo
 
 test: deps
+	@.ci/deps zsh fish
 	@$(MAKE) --no-print-directory all libexec/ctr .cache/web
 	NSH_LIBEXEC=$(CURDIR)/libexec $(GO) test -timeout 20m ./...
 

@@ -226,6 +226,11 @@ func (c *Choices) without(given []string) {
 	}
 }
 
+// CompleteGlobal gives what a flag that stands before the verb can be.
+func CompleteGlobal(env *Env, flag, word string) Choices {
+	return (&Verb{Paths: []string{""}}).values(env, flag, word)
+}
+
 // refs are what a parameter of some type can be.
 func (v *Verb) refs(env *Env, q *param, word string) Choices {
 	t := q.typ

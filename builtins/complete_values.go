@@ -29,7 +29,7 @@ func (v *Verb) values(env *Env, flag, word string) Choices {
 		}
 		c := enum("host", "the host's own", "none", "loopback alone")
 		c.Now = append(c.Now, Choice{"container:", "that of another container", true})
-		c.Later = func(context.Context) []Choice { return env.networkChoices() }
+		c.Later = env.networkChoices
 		return c
 	case "pid", "ipc":
 		if rest, ok := strings.CutPrefix(word, "container:"); ok {
@@ -214,7 +214,7 @@ func (v *Verb) filters(env *Env, word string) Choices {
 	case key == "before" || key == "since":
 		c = env.containerChoices(nil)
 	case key == "network":
-		c.Later = func(context.Context) []Choice { return env.networkChoices() }
+		c.Later = env.networkChoices
 	}
 	return c.after(len(key) + 1)
 }
@@ -239,7 +239,8 @@ func running(c container.Container) bool {
 }
 
 // networkChoices reads the host's files.
-func (e *Env) networkChoices() []Choice {
+func (e *Env) networkChoices(ctx context.Context) []Choice {
+	e.reach(ctx) // settles where they are
 	e.mu.Lock()
 	s := e.Settings
 	e.mu.Unlock()

@@ -22,12 +22,12 @@ func CallIn(ctx context.Context, thread *starlark.Thread, name string, fn starla
 	}
 	defer release()
 	sub.SetLocal(localScopes, thread.Local(localScopes))
-	return starlark.Call(sub, fn, args, kwargs)
+	v, err := starlark.Call(sub, fn, args, kwargs)
+	if err != nil {
+		return nil, &elsewhere{err}
+	}
+	return v, nil
 }
-
-// Caught tells whether a function that goes on after failures may go on after err:
-// not when everything is to end.
-func Caught(thread *starlark.Thread, err error) bool { return caught(thread, err) }
 
 // Annotate adds what was done about an error to its hint.
 func Annotate(err error, what string) error {

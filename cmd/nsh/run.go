@@ -30,6 +30,9 @@ func Run(args []string, io builtins.Stdio) int {
 		program = "nsh"
 	}
 	g := newGlobals(program)
+	if len(args) > 1 && args[1] == completeWord {
+		return completeWords(context.Background(), g, g.env(io), io, args[2:])
+	}
 	if err := g.set.Parse(args[1:]); err != nil {
 		fmt.Fprintf(io.Err, "%s: %s\n\nRun '%s --help' for more information\n", program, err, program)
 		return 125
@@ -50,9 +53,7 @@ func Run(args []string, io builtins.Stdio) int {
 	case g.command != nil:
 		return session(env, io, words).RunString(ctx, *g.command)
 	case len(words) == 0:
-		return prompt(ctx, env, io)
-	case program == "nsh" && words[0] == "test":
-		return testTool(ctx, env, io, words[1:])
+		return prompt(ctx, env, io, !g.norc)
 	case program == "nsh" && isScript(words[0]):
 		return script(ctx, env, io, words[0], words[1:])
 	case program == "nsh" && tools[words[0]] != nil:
@@ -74,6 +75,7 @@ type globals struct {
 	flags   engine.Flags
 	version bool
 	help    bool
+	norc    bool
 	command *string
 }
 
@@ -85,6 +87,7 @@ func newGlobals(program string) *globals {
 	g.set.BoolVarP(&g.version, "version", "v", false, "Print version information and quit")
 	g.set.BoolVarP(&g.help, "help", "h", false, "Print usage")
 	if program == "nsh" {
+		g.set.BoolVar(&g.norc, "norc", false, "Do not run ~/.config/nsh/rc.star at the start of a session")
 		g.set.VarPF(oneLiner{g}, "command", "c", "Run these lines and quit")
 	}
 	return g

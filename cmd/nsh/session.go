@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -114,8 +115,9 @@ func session(env *builtins.Env, io builtins.Stdio, args []string) *shell.Shell {
 	}
 }
 
-// prompt is the interactive shell, or what runs piped input.
-func prompt(ctx context.Context, env *builtins.Env, io builtins.Stdio) int {
+// prompt is the interactive shell, or what runs piped input. rc: the user's file is
+// run first.
+func prompt(ctx context.Context, env *builtins.Env, io builtins.Stdio, rc bool) int {
 	sh := session(env, io, nil)
 	if io.TTY == nil || !io.TTY.IsInput() {
 		return sh.RunReader(ctx, io.In)
@@ -129,7 +131,33 @@ func prompt(ctx context.Context, env *builtins.Env, io builtins.Stdio) int {
 		return 1
 	}
 	defer ed.Close()
+	if rc {
+		runRC(ctx, sh, io)
+	}
 	return sh.Interactive(ctx, ed)
+}
+
+// runRC runs the user's rc.star in the session. A mistake in it is told, and Ctrl-C ends
+// it; the prompt comes in any case.
+func runRC(ctx context.Context, sh *shell.Shell, io builtins.Stdio) {
+	dir, err := os.UserConfigDir() // $XDG_CONFIG_HOME, else ~/.config
+	if err != nil {
+		return
+	}
+	path := filepath.Join(dir, "nsh", "rc.star")
+	src, err := readScript(nil, path)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	s := sh.Scripts.(scripts)
+	if err == nil {
+		ctx, cancel := sh.Interrupt(ctx)
+		defer cancel()
+		err = s.Source(ctx, path, src)
+	}
+	if _, quiet := lang.ExitCode(err); err != nil && !quiet {
+		fmt.Fprintf(io.Err, "%snsh: %s stopped there\n", s.Report(err), path)
+	}
 }
 
 func historyFile() string {
