@@ -1,10 +1,12 @@
 package lang
 
 import (
+	"fmt"
 	"io/fs"
 	"path"
 	"strings"
 
+	startime "go.starlark.net/lib/time"
 	"go.starlark.net/starlark"
 	"go.starlark.net/syntax"
 )
@@ -60,8 +62,12 @@ func brief(v starlark.Value) string {
 			text = strings.ToValidUTF8(text[:most], "") + "…"
 		}
 		return text
+	case startime.Time, startime.Duration:
+		return v.String()
 	case *starlark.Builtin:
 		return ""
+	case starlark.Sequence:
+		return fmt.Sprintf("%s of %d", v.Type(), v.Len())
 	}
 	return v.Type()
 }

@@ -13,6 +13,7 @@ import (
 	"go.starlark.net/syntax"
 
 	"nsh/runtime/fault"
+	"nsh/runtime/plan"
 )
 
 // control are the functions of the language itself. They are made for an
@@ -660,9 +661,27 @@ func sh(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tuple,
 		}
 		return nil, e.WithHint("with check=False the result is returned, whatever the code")
 	}
-	return starlarkstruct.FromStringDict(starlark.String("result"), starlark.StringDict{
+	result := starlarkstruct.FromStringDict(starlark.String("result"), starlark.StringDict{
 		"code": starlark.MakeInt(r.Code), "stdout": starlark.String(r.Stdout), "stderr": starlark.String(r.Stderr), "ok": starlark.Bool(r.Code == 0),
-	}), nil
+	})
+	if r.Planned {
+		return &planned{result, line}, nil
+	}
+	return result, nil
+}
+
+// planned is the result of a line that was noted in a plan and not run.
+type planned struct {
+	*starlarkstruct.Struct
+	line string
+}
+
+// Attr gives what is known: that it went well.
+func (p *planned) Attr(name string) (starlark.Value, error) {
+	if name == "stdout" || name == "stderr" {
+		return nil, plan.NotKnown(fmt.Sprintf("the %s of %q", name, p.line))
+	}
+	return p.Struct.Attr(name)
 }
 
 // Quits tells whether an error is exit().

@@ -61,6 +61,8 @@ type Options struct {
 type CommandResult struct {
 	Code           int
 	Stdout, Stderr string
+	// Planned is set where nothing was run: the output is not known.
+	Planned bool
 }
 
 // Interp runs Starlark.

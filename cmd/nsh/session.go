@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"go.starlark.net/starlark"
+	"golang.org/x/term"
 
 	"nsh/builtins"
 	"nsh/lang"
@@ -18,6 +20,7 @@ import (
 	"nsh/lang/modules"
 	"nsh/lang/shell"
 	"nsh/runtime/fault"
+	"nsh/runtime/plan"
 	"nsh/stdlib"
 )
 
@@ -55,7 +58,34 @@ func terminalOf(in io.Reader, out io.Writer) builtins.TTY {
 // scripts gives the shell the language.
 type scripts struct {
 	*lang.Interp
-	env *builtins.Env
+	env      *builtins.Env
+	out, err *relay
+}
+
+// Redirect implements shell.Redirecter.
+func (s scripts) Redirect(w io.Writer) (restore func()) {
+	out, err := s.out.to(w), s.err.to(w)
+	return func() { s.out.to(out); s.err.to(err) }
+}
+
+// relay is a writer whose destination may change.
+type relay struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (r *relay) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	w := r.w
+	r.mu.Unlock()
+	return w.Write(p)
+}
+
+func (r *relay) to(w io.Writer) (old io.Writer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old, r.w = r.w, w
+	return old
 }
 
 func (s scripts) Chunk(ctx context.Context, src string) (string, error) {
@@ -88,29 +118,44 @@ func (s scripts) Help(name string) (string, bool) {
 }
 
 // interpreter makes the language with the verbs in it.
-func interpreter(env *builtins.Env, io builtins.Stdio, args []string, session bool) *lang.Interp {
+func interpreter(env *builtins.Env, io builtins.Stdio, args []string, session bool) scripts {
 	var i *lang.Interp
-	env.Notices = io.Err
+	s := scripts{env: env, out: &relay{w: io.Out}, err: &relay{w: io.Err}}
+	env.Notices = s.err
 	opts := lang.Options{
-		Predeclared: builtins.Predeclared(env), Stdlib: stdlib.FS, Natives: modules.All(), Stdout: io.Out, Stderr: io.Err, Args: args, Session: session,
+		Predeclared: builtins.Predeclared(env), Stdlib: stdlib.FS, Natives: modules.All(), Stdout: s.out, Stderr: s.err, Args: args, Session: session,
 		Command: func(ctx context.Context, line string, in ioReader) (lang.CommandResult, error) {
-			var out, errs bytes.Buffer
-			sh := &shell.Shell{Commands: commands{env}, Scripts: scripts{i, env}}
-			code := sh.RunCommand(ctx, line, shell.Stdio{In: in, Out: &out, Err: &errs})
-			return lang.CommandResult{Code: code, Stdout: out.String(), Stderr: errs.String()}, ctx.Err()
+			return runLine(ctx, env, i, line, in)
 		},
 	}
 	i = lang.New(opts)
-	return i
+	s.Interp = i
+	return s
 }
 
 type ioReader = io.Reader
 
+// runLine is what sh() does: a command line whose output is kept. That of a line which
+// a plan has noted is not known.
+func runLine(ctx context.Context, env *builtins.Env, i *lang.Interp, line string, in io.Reader) (lang.CommandResult, error) {
+	var out, errs bytes.Buffer
+	sh := &shell.Shell{Commands: commands{env}, Scripts: scripts{Interp: i, env: env}}
+	p := plan.From(ctx)
+	before := 0
+	if p != nil {
+		before = len(p.Changes())
+	}
+	code, err := sh.Try(ctx, line, shell.Stdio{In: in, Out: &out, Err: &errs})
+	if err == nil {
+		err = ctx.Err()
+	}
+	return lang.CommandResult{Code: code, Stdout: out.String(), Stderr: errs.String(), Planned: p != nil && len(p.Changes()) > before}, err
+}
+
 // session makes the shell of -c, of piped input and of the prompt.
 func session(env *builtins.Env, io builtins.Stdio, args []string) *shell.Shell {
-	i := interpreter(env, io, args, true)
 	return &shell.Shell{
-		Commands: commands{env}, Scripts: scripts{i, env}, Stdio: shell.Stdio{In: io.In, Out: io.Out, Err: io.Err},
+		Commands: commands{env}, Scripts: interpreter(env, io, args, true), Stdio: shell.Stdio{In: io.In, Out: io.Out, Err: io.Err},
 		Interrupt: shell.NotifyInterrupt(env.Proxying), Plan: planLine,
 	}
 }
@@ -131,6 +176,14 @@ func prompt(ctx context.Context, env *builtins.Env, io builtins.Stdio, rc bool) 
 		return 1
 	}
 	defer ed.Close()
+	// What comes from beside while somebody types must not tear his line.
+	s := sh.Scripts.(scripts)
+	if io.TTY.IsOutput() {
+		s.out.to(ed.Output())
+	}
+	if f, ok := io.Err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		s.err.to(ed.Output())
+	}
 	if rc {
 		runRC(ctx, sh, io)
 	}

@@ -18,7 +18,6 @@ import (
 	"nsh/builtins"
 	"nsh/lang"
 	"nsh/lang/modules"
-	"nsh/lang/shell"
 	"nsh/lang/startest"
 	"nsh/runtime/containerd"
 	"nsh/runtime/fault"
@@ -129,10 +128,7 @@ func testInterpreter(env *builtins.Env, out io.Writer) *lang.Interp {
 	i = lang.New(lang.Options{
 		Predeclared: predeclared, Stdlib: stdlib.FS, Natives: natives, Stdout: out, Stderr: out,
 		Command: func(ctx context.Context, line string, in io.Reader) (lang.CommandResult, error) {
-			var stdout, stderr bytes.Buffer
-			sh := &shell.Shell{Commands: commands{env}, Scripts: scripts{i, env}}
-			code := sh.RunCommand(ctx, line, shell.Stdio{In: in, Out: &stdout, Err: &stderr})
-			return lang.CommandResult{Code: code, Stdout: stdout.String(), Stderr: stderr.String()}, ctx.Err()
+			return runLine(ctx, env, i, line, in)
 		},
 	})
 	return i

@@ -53,7 +53,8 @@ type ScriptCompleter interface {
 
 // metas are the words behind %.
 var metas = []lineedit.Candidate{
-	{Text: "%edit", Doc: "an entry in $EDITOR, and then run it"}, {Text: "%help", Doc: "what a line can be"}, {Text: "%quit", Doc: "leave"},
+	{Text: "%edit", Doc: "an entry in $EDITOR, and then run it"}, {Text: "%help", Doc: "what a line can be"},
+	{Text: "%history", Doc: "the last entries"}, {Text: "%quit", Doc: "leave"},
 	{Text: "%time", Doc: "how long a line takes"}, {Text: "%watch", Doc: "a line every N seconds"},
 }
 

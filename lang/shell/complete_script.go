@@ -2,6 +2,7 @@ package shell
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -67,6 +68,9 @@ func (s *Shell) completeStarlark(before string) lineedit.Completion {
 			names[n] = true
 			list = append(list, lineedit.Candidate{Text: n})
 		}
+	}
+	if len(c.List) > 0 { // of keywords: names that are only like it would bury them
+		list = slices.DeleteFunc(list, func(n lineedit.Candidate) bool { return !strings.HasPrefix(n.Text, dotted) })
 	}
 	found := match(dotted, list)
 	for i := range found {

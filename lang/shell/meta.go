@@ -20,9 +20,10 @@ Anything else is Starlark: containers(), for c in containers(): c.stop(), x = $(
   name?            help on a verb or a function
   !LINE            the host's own shell
   %time LINE       how long a line takes
-  %watch N LINE    a line every N seconds, until Ctrl-C
   %plan LINE       what a line would change; --json, --as-docker
   %save FILE [N-M] write the session, or some entries of it, as a script
+  %watch [N] LINE  a line every N seconds, or 2, until Ctrl-C
+  %history [N]     the last N entries, or 20
   %edit [N]        the last entry, or the last but N, in $EDITOR, and then run it
   %help            this text
   %quit            leave, as Ctrl-D does
@@ -46,6 +47,8 @@ func (s *Shell) meta(ctx context.Context, line string) int {
 		return code
 	case "watch":
 		return s.watch(ctx, rest)
+	case "history":
+		return s.history(rest)
 	case "edit":
 		return s.edit(ctx, rest)
 	case "save":
@@ -69,26 +72,26 @@ func (s *Shell) nested(ctx context.Context, line string) int {
 	return s.RunString(ctx, line)
 }
 
-func (s *Shell) watch(ctx context.Context, line string) int {
-	n, rest, _ := strings.Cut(line, " ")
-	secs, err := strconv.ParseFloat(n, 64)
-	if err != nil || !(secs > 0 && secs < 1e6) || strings.Trim(rest, blanks) == "" {
-		return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "%%watch: want seconds and a line, as in %%watch 2 ps"), 2)
-	}
-	for {
-		if s.session != nil {
-			_, _ = io.WriteString(s.Stdio.Out, "\x1b[H\x1b[2J")
-		}
-		code := s.nested(ctx, rest)
-		if s.quit || ctx.Err() != nil {
-			return code
-		}
-		select {
-		case <-ctx.Done():
-			return code
-		case <-time.After(time.Duration(secs * float64(time.Second))):
+// history prints the last entries, with the numbers that a %edit behind it takes.
+func (s *Shell) history(arg string) int {
+	n := 20
+	if arg != "" {
+		var err error
+		if n, err = strconv.Atoi(arg); err != nil || n < 1 {
+			return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "%%history: want how many entries, as in %%history 50"), 2)
 		}
 	}
+	if s.editor == nil {
+		return s.complain(s.Stdio.Err, fault.New(fault.Invalid, "%%history is for the prompt"), 2)
+	}
+	entries := s.editor.Entries()
+	for i := max(0, len(entries)-n); i < len(entries); i++ {
+		text := strings.ReplaceAll(entries[i], "\n", "\n      ")
+		if _, err := fmt.Fprintf(s.Stdio.Out, "%4d  %s\n", len(entries)-i, text); err != nil {
+			return 1
+		}
+	}
+	return 0
 }
 
 // edit gives an entry of the history to the user's editor and runs what comes back.
