@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,19 +18,12 @@ type pane struct {
 // open starts nsh in a terminal of 100 columns.
 func open(t *testing.T, env []string) *pane {
 	t.Helper()
-	p := &pane{T: t, socket: fmt.Sprintf("nsh-test-%d-%s", os.Getpid(), filepath.Base(t.Name()))}
-	args := []string{"-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "50", "env", "-i", "TERM=screen-256color"}
-	args = append(append(args, env...), filepath.Join(value(env, "REPO"), "bin/nsh"))
-	p.tmux(args...)
-	p.tmux("set-option", "-g", "remain-on-exit", "on")
-	t.Cleanup(func() { _ = exec.Command("tmux", "-L", p.socket, "kill-server").Run() })
-	p.shows("nsh> ")
-	return p
+	return openWith(t, env, "100")
 }
 
 func (p *pane) tmux(args ...string) string {
 	p.Helper()
-	out, err := exec.Command("tmux", append([]string{"-L", p.socket}, args...)...).CombinedOutput()
+	out, err := exec.Command("tmux", append([]string{"-u", "-L", p.socket}, args...)...).CombinedOutput()
 	if err != nil {
 		p.Fatalf("tmux %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -80,10 +72,10 @@ func TestPrompt(t *testing.T) {
 	p.shows("nsh> 1 + 1", "2", "nsh>")
 
 	// Ctrl-C ends what runs, and the session goes on.
-	p.types("while True: pass")
+	p.types("while True: print('on and on')")
 	p.shows("...>")
 	p.key("Enter")
-	time.Sleep(300 * time.Millisecond)
+	p.shows("on and on", "on and on", "on and on")
 	p.key("C-c")
 	p.shows("interrupted", "nsh>")
 	p.types("print('still here')")
@@ -107,8 +99,10 @@ func TestPrompt(t *testing.T) {
 	p.key("C-q")
 	p.shows("read escape sequence", "nsh>")
 	p.types("attach typed")
-	time.Sleep(300 * time.Millisecond)
-	p.types("echo back $((1+1))")
+	p.until("the container has its terminal again", func() bool {
+		p.types("echo back $((1+1))")
+		return strings.Contains(p.screen(), "back 2")
+	})
 	p.shows("back 2", "/ #")
 	p.types("exit")
 	p.shows("nsh>")

@@ -60,6 +60,7 @@ func (s *Shell) completeStarlark(before string) lineedit.Completion {
 	if strings.TrimLeft(before[:i], blanks) == "" {
 		for _, v := range s.verbs1() {
 			names[v.Text] = true
+			v.End = " " // ps (…) is a call, too
 			list = append(list, v)
 		}
 	}
