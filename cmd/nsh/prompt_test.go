@@ -137,11 +137,7 @@ func TestPrompt(t *testing.T) {
 	p.shows("home", "nsh>")
 
 	p.types("%quit")
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(p.screen(), "Pane is dead"); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%%quit does not quit:\n%s", p.screen())
-		}
-	}
+	p.dead()
 
 	history := filepath.Join(value(env, "HOME"), ".local/state/nsh/history")
 	st, err := os.Stat(history)

@@ -45,7 +45,7 @@ func (p *pane) paste(s string) {
 // dead waits until nsh has ended.
 func (p *pane) dead() {
 	p.Helper()
-	p.until("nsh has ended", func() bool { return strings.Contains(p.screen(), "Pane is dead") })
+	p.until("nsh has ended", func() bool { return strings.TrimSpace(p.tmux("display-message", "-p", "#{pane_dead}")) == "1" })
 }
 
 // again starts nsh anew in the same terminal.
