@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+	"go.starlark.net/starlark"
 
 	"nsh/lang"
 	"nsh/runtime/fault"
@@ -35,6 +36,8 @@ type Stdio struct {
 	Out io.Writer
 	Err io.Writer
 	TTY TTY
+	// Shown is told the value that a command has shown; nil: nobody asks.
+	Shown func(starlark.Value)
 }
 
 func unknownCommand(env *Env, io Stdio, words []string) int {
@@ -123,8 +126,29 @@ func (v *Verb) run(ctx context.Context, env *Env, stdio Stdio, path string, p re
 	value, err := v.invoke(c, p)
 	if value != nil {
 		err = joinErrors([]error{v.show(c, p, value), err})
+		if stdio.Shown != nil {
+			if x := shownValue(env, value); x != nil {
+				stdio.Shown(x)
+			}
+		}
 	}
 	return v.report(c, err)
+}
+
+// shownValue is what a command has shown, as a value; nil when it was none.
+func shownValue(env *Env, value any) starlark.Value {
+	if list, ok := value.([]done); ok {
+		words := make([]string, len(list))
+		for i, d := range list {
+			words[i] = d.Word
+		}
+		value = words
+	}
+	v, err := ToStarlark(env, value)
+	if err != nil || v == starlark.None {
+		return nil
+	}
+	return v
 }
 
 // invoke connects, refuses what is not built, and does the work. Both faces

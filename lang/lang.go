@@ -167,6 +167,24 @@ func (i *Interp) Lookup(name string) starlark.Value {
 // Set gives a global of the session a value.
 func (i *Interp) Set(name string, v starlark.Value) { i.session[name] = v }
 
+// SetResult makes v the value of the entry under way: _ is the last one, _3 that of
+// entry 3.
+func (i *Interp) SetResult(v starlark.Value) {
+	i.session["_"] = v
+	i.mu.Lock()
+	n := i.chunks
+	i.mu.Unlock()
+	i.session[fmt.Sprintf("_%d", n)] = v
+	delete(i.session, fmt.Sprintf("_%d", n-maxEntries))
+}
+
+// Number says which entry of the session comes next; without it they are counted.
+func (i *Interp) Number(n int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.chunks = n - 1
+}
+
 // local is the thread local of each kind.
 const (
 	localContext = "context"
@@ -314,7 +332,7 @@ func (i *Interp) entry(ctx context.Context, name, src string) (starlark.Value, e
 				return nil, i.finish(ctx, err)
 			}
 			if v != starlark.None {
-				i.session["_"] = v
+				i.SetResult(v)
 			}
 			return v, i.finish(ctx, nil)
 		}

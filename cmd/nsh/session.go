@@ -25,7 +25,12 @@ import (
 )
 
 // commands gives the shell the verbs.
-type commands struct{ env *builtins.Env }
+type commands struct {
+	env *builtins.Env
+	// out is the output of a session: what a command shows there is the value of _.
+	out   io.Writer
+	shown func(starlark.Value)
+}
 
 func (c commands) IsVerb(word string) bool    { return builtins.IsVerb(word) }
 func (c commands) Suggest(word string) string { return builtins.Suggest(word) }
@@ -41,7 +46,11 @@ func (c commands) Convert(argv []string, again bool) (string, error) {
 }
 
 func (c commands) Run(ctx context.Context, io shell.Stdio, argv []string) int {
-	return builtins.Run(ctx, c.env, builtins.Stdio{In: io.In, Out: io.Out, Err: io.Err, TTY: terminalOf(io.In, io.Out)}, argv)
+	stdio := builtins.Stdio{In: io.In, Out: io.Out, Err: io.Err, TTY: terminalOf(io.In, io.Out)}
+	if c.out != nil && io.Out == c.out {
+		stdio.Shown = c.shown
+	}
+	return builtins.Run(ctx, c.env, stdio, argv)
 }
 
 // terminalOf is the terminal behind the streams of one command: behind a pipe or
@@ -59,6 +68,7 @@ func terminalOf(in io.Reader, out io.Writer) builtins.TTY {
 type scripts struct {
 	*lang.Interp
 	env      *builtins.Env
+	tty      builtins.TTY // nil when there is none
 	out, err *relay
 }
 
@@ -93,7 +103,11 @@ func (s scripts) Chunk(ctx context.Context, src string) (string, error) {
 	if err != nil || v == nil || v == starlark.None {
 		return "", err
 	}
-	return builtins.Display(s.env, v), nil
+	view := builtins.View{Wide: shell.IsWide(ctx)}
+	if s.tty != nil && s.tty.IsOutput() {
+		view.Cols, _, _ = s.tty.Size()
+	}
+	return view.Display(v), nil
 }
 
 func (s scripts) ExitCode(err error) (int, bool) { return lang.ExitCode(err) }
@@ -120,7 +134,7 @@ func (s scripts) Help(name string) (string, bool) {
 // interpreter makes the language with the verbs in it.
 func interpreter(env *builtins.Env, io builtins.Stdio, args []string, session bool) scripts {
 	var i *lang.Interp
-	s := scripts{env: env, out: &relay{w: io.Out}, err: &relay{w: io.Err}}
+	s := scripts{env: env, tty: io.TTY, out: &relay{w: io.Out}, err: &relay{w: io.Err}}
 	env.Notices = s.err
 	opts := lang.Options{
 		Predeclared: builtins.Predeclared(env), Stdlib: stdlib.FS, Natives: modules.All(), Stdout: s.out, Stderr: s.err, Args: args, Session: session,
@@ -139,7 +153,7 @@ type ioReader = io.Reader
 // a plan has noted is not known.
 func runLine(ctx context.Context, env *builtins.Env, i *lang.Interp, line string, in io.Reader) (lang.CommandResult, error) {
 	var out, errs bytes.Buffer
-	sh := &shell.Shell{Commands: commands{env}, Scripts: scripts{Interp: i, env: env}}
+	sh := &shell.Shell{Commands: commands{env: env}, Scripts: scripts{Interp: i, env: env}}
 	p := plan.From(ctx)
 	before := 0
 	if p != nil {
@@ -154,8 +168,9 @@ func runLine(ctx context.Context, env *builtins.Env, i *lang.Interp, line string
 
 // session makes the shell of -c, of piped input and of the prompt.
 func session(env *builtins.Env, io builtins.Stdio, args []string) *shell.Shell {
+	i := interpreter(env, io, args, true)
 	return &shell.Shell{
-		Commands: commands{env}, Scripts: interpreter(env, io, args, true), Stdio: shell.Stdio{In: io.In, Out: io.Out, Err: io.Err},
+		Commands: commands{env: env, out: io.Out, shown: i.SetResult}, Scripts: i, Stdio: shell.Stdio{In: io.In, Out: io.Out, Err: io.Err},
 		Interrupt: shell.NotifyInterrupt(env.Proxying), Plan: planLine,
 	}
 }

@@ -53,7 +53,7 @@ type ScriptCompleter interface {
 
 // metas are the words behind %.
 var metas = []lineedit.Candidate{
-	{Text: "%edit", Doc: "an entry in $EDITOR, and then run it"}, {Text: "%help", Doc: "what a line can be"},
+	{Text: "%edit", Doc: "an entry in $EDITOR, and then run it"}, {Text: "%plan", Doc: "what a line would change"}, {Text: "%save", Doc: "the session as a script"}, {Text: "%x", Doc: "a value with all its fields"}, {Text: "%help", Doc: "what a line can be"},
 	{Text: "%history", Doc: "the last entries"}, {Text: "%quit", Doc: "leave"},
 	{Text: "%time", Doc: "how long a line takes"}, {Text: "%watch", Doc: "a line every N seconds"},
 }

@@ -20,6 +20,7 @@ Anything else is Starlark: containers(), for c in containers(): c.stop(), x = $(
   name?            help on a verb or a function
   !LINE            the host's own shell
   %time LINE       how long a line takes
+  %x EXPR          a value with all its fields
   %plan LINE       what a line would change; --json, --as-docker
   %save FILE [N-M] write the session, or some entries of it, as a script
   %watch [N] LINE  a line every N seconds, or 2, until Ctrl-C
@@ -28,6 +29,11 @@ Anything else is Starlark: containers(), for c in containers(): c.stop(), x = $(
   %help            this text
   %quit            leave, as Ctrl-D does
 `
+
+type wideKey struct{}
+
+// IsWide tells whether values are to be shown whole: the %x of a line.
+func IsWide(ctx context.Context) bool { return ctx.Value(wideKey{}) != nil }
 
 // meta runs what follows a %.
 func (s *Shell) meta(ctx context.Context, line string) int {
@@ -51,6 +57,8 @@ func (s *Shell) meta(ctx context.Context, line string) int {
 		return s.history(rest)
 	case "edit":
 		return s.edit(ctx, rest)
+	case "x":
+		return s.nested(context.WithValue(ctx, wideKey{}, true), rest)
 	case "save":
 		return s.save(rest)
 	case "plan":

@@ -56,6 +56,10 @@ type Scripts interface {
 	Names() []string
 }
 
+// Numbered is what [Scripts] may also be: it is told the number of the entry that
+// comes next, by which reports, _3 and %save know it.
+type Numbered interface{ Number(n int) }
+
 // Shell runs lines. It is for one goroutine.
 type Shell struct {
 	Commands Commands
@@ -233,6 +237,9 @@ func (s *Shell) runUnits(ctx context.Context, text string) int {
 	units, err := s.Split(text)
 	code := 0
 	for i, u := range units {
+		if n, ok := s.Scripts.(Numbered); ok {
+			n.Number(len(s.record) + 1)
+		}
 		code = s.interruptible(ctx, u)
 		s.remember(u, code)
 		if s.quit {
