@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ func testTool(ctx context.Context, env *builtins.Env, stdio builtins.Stdio, args
 	fs.BoolVar(&real, "real", false, "Run on the real engine, each test in a namespace of its own that is removed behind it")
 	fs.StringVar(&junit, "junit", "", "Write the results as JUnit's XML to this `file`, too")
 	fs.IntVar(&cfg.Parallel, "parallel", 0, "How many files are run at once (default: as many as there are processors)")
-	fs.DurationVar(&cfg.Timeout, "timeout", 10*time.Minute, "How long each test may take")
+	fs.DurationVar(&cfg.Timeout, "timeout", 10*time.Minute, "How long each test may take; 0: for ever")
 	fs.BoolVarP(&help, "help", "h", false, "Print usage")
 	fail := func(err error) int {
 		fmt.Fprintf(stdio.Err, "nsh test: %s\n", err)
@@ -66,6 +67,9 @@ func testTool(ctx context.Context, env *builtins.Env, stdio builtins.Stdio, args
 	}
 	if cfg.Parallel < 0 || cfg.Timeout < 0 {
 		return fail(fault.New(fault.Invalid, "--parallel and --timeout are not less than 0"))
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = math.MaxInt64 // as go test has it: no limit
 	}
 	files, err := startest.Files(fs.Args())
 	if err != nil {
