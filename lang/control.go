@@ -246,8 +246,12 @@ func poll(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 		return nil, err
 	}
 	end := time.Now().Add(time.Duration(timeout))
-	ctx, cancel := context.WithDeadline(Context(t), end)
-	defer cancel()
+	ctx := Context(t)
+	if timeout > 0 { // 0 is one look, however long that takes
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end)
+		defer cancel()
+	}
 	// A thread of its own, since one that has been cancelled is so for good. What fn
 	// defers belongs to the scope that poll is in.
 	sub, release, err := i.child(ctx, t, "poll")
@@ -256,16 +260,11 @@ func poll(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 	}
 	defer release()
 	sub.SetLocal(localScopes, t.Local(localScopes))
-	if timeout == 0 { // one look, however long that takes
-		release()
-		sub.SetLocal(localContext, Context(t))
-		defer context.AfterFunc(Context(t), func() { sub.Cancel(cancelled) })()
-	}
 	for {
 		v, err := starlark.Call(sub, fn, rest, kw)
 		var u Unwinding
 		switch {
-		case err != nil && timeout > 0 && ctx.Err() != nil && Context(t).Err() == nil && !errors.As(err, &u):
+		case err != nil && ctx.Err() != nil && Context(t).Err() == nil && !errors.As(err, &u):
 			return nil, fault.New(fault.Timeout, "poll: %s was still running after %s", fn.Name(), time.Duration(timeout))
 		case err != nil:
 			return nil, &elsewhere{err}
