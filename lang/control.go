@@ -260,20 +260,28 @@ func poll(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 	}
 	defer release()
 	sub.SetLocal(localScopes, t.Local(localScopes))
+	var last starlark.Value
+	late := func() error {
+		if last == nil {
+			return fault.New(fault.Timeout, "poll: %s was still running after %s", fn.Name(), time.Duration(timeout))
+		}
+		return fault.New(fault.Timeout, "poll: %s did not become true within %s; last it gave %s", fn.Name(), time.Duration(timeout), last)
+	}
 	for {
 		v, err := starlark.Call(sub, fn, rest, kw)
 		var u Unwinding
 		switch {
 		case err != nil && ctx.Err() != nil && Context(t).Err() == nil && !errors.As(err, &u):
-			return nil, fault.New(fault.Timeout, "poll: %s was still running after %s", fn.Name(), time.Duration(timeout))
+			return nil, late()
 		case err != nil:
 			return nil, &elsewhere{err}
 		case bool(v.Truth()):
 			return v, nil
 		}
+		last = v
 		left := time.Until(end)
 		if left <= 0 {
-			return nil, fault.New(fault.Timeout, "poll: %s did not become true within %s; last it gave %s", fn.Name(), time.Duration(timeout), v)
+			return nil, late()
 		}
 		if err := sleepContext(Context(t), min(time.Duration(interval), left)); err != nil {
 			return nil, err
