@@ -166,12 +166,20 @@ func (i *Interp) report(err error) string {
 		return b.String()
 	}
 	frames, text := i.trace(err)
+	// What is wrong is rather how the standard library was called than what it does.
+	var inside []starlark.CallFrame
+	if own := slices.IndexFunc(frames, func(f starlark.CallFrame) bool { return !strings.HasPrefix(f.Pos.Filename(), std) }); own > 0 {
+		inside, frames = frames[:own], frames[own:]
+	}
 	if len(frames) > 0 {
 		fmt.Fprintf(&b, "%s: ", frames[0].Pos)
 	}
 	fmt.Fprintf(&b, "%s\n", text)
 	if len(frames) > 0 {
 		b.WriteString(i.source(frames[0].Pos))
+		if len(inside) > 0 {
+			fmt.Fprintf(&b, "  it failed at %s, in %s\n", inside[0].Pos, inside[0].Name)
+		}
 		for n := 1; n < len(frames); n++ {
 			if skip := len(frames) - 2*maxFrames; skip > 0 && n == maxFrames {
 				fmt.Fprintf(&b, "  … %d more\n", skip)

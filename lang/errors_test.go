@@ -71,6 +71,31 @@ main()
               ^
   called from t.star:8:5, in <toplevel>
 `},
+		{"standard library", `load("@std//retry.star", "retry_on")
+
+def f():
+    return retry_on("denied", 3)
+
+f()
+`, `t.star:4:20: retry: for parameter "fn": got int, want function
+        return retry_on("denied", 3)
+                       ^
+  it failed at @std//retry.star:22:17, in retry_on
+  called from t.star:6:2, in <toplevel>
+hint: pass the function itself, and its arguments after it: retry(stop, "web"), or a lambda
+`},
+		{"function given to the standard library", `load("@std//retry.star", "retry_on")
+
+def f():
+    fail("no")
+
+retry_on("denied", f)
+`, `t.star:4:9: no
+        fail("no")
+            ^
+  called from @std//retry.star:22:17, in retry_on
+  called from t.star:6:9, in <toplevel>
+`},
 		{"arguments of an item", `def f(a, b):
     return a
 
