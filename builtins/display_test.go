@@ -48,7 +48,7 @@ web        box:1   running   0.0.0.0:8080->80/tcp   About an hour ago`},
 		}
 	}
 	v.Cols = 30
-	if got, want := v.Display(eval("containers()")), "NAME       IMAGE   STATUS    P…\ndatabase   box:1   running   …\nweb        box:1   running   …"; got != want {
+	if got, want := v.Display(eval("containers()")), "NAME       IMAGE   STATUS    …\ndatabase   box:1   running   …\nweb        box:1   running   …"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	// What was shown is kept: _ is the last, _1 the first.
