@@ -100,7 +100,7 @@ type CreateOptions struct {
 	Rootfs      bool      `flag:"rootfs" doc:"The first argument is not an image but the rootfs to the exploded container"`
 	Entrypoint  *[]string `flag:"entrypoint" type:"string" doc:"Overwrite the default ENTRYPOINT of the image"`
 	Workdir     string    `flag:"workdir,w" doc:"Working directory inside the container"`
-	Env         KeyValues `flag:"env,e" doc:"Set environment variables"`
+	Env         KeyValues `flag:"env,e" secret:"yes" doc:"Set environment variables"`
 	EnvFile     []string  `flag:"env-file" doc:"Read in a file of environment variables"`
 	ShmSize     Bytes     `flag:"shm-size" doc:"Size of /dev/shm"`
 	IPC         string    `flag:"ipc" doc:"IPC mode to use"`
@@ -147,7 +147,7 @@ type RunParams struct {
 	DetachKeys string   `flag:"detach-keys" doc:"Override the key sequence for detaching a container"`
 	SigProxy   bool     `flag:"sig-proxy" def:"true" doc:"Proxy received signals to the process"`
 	Check      bool     `flag:"check" only:"script" def:"true" doc:"A non-zero exit code is an error"`
-	Stdin      *string  `flag:"stdin" only:"script" doc:"What the process reads"`
+	Stdin      *string  `flag:"stdin" only:"script" secret:"yes" doc:"What the process reads"`
 }
 
 // Create makes a container and leaves it.

@@ -77,7 +77,7 @@ type execParams struct {
 	Command     Words        `arg:"COMMAND [ARG...]"`
 	Detach      bool         `flag:"detach,d" doc:"Detached mode: run command in the background"`
 	DetachKeys  string       `flag:"detach-keys" doc:"Override the key sequence for detaching a container"`
-	Env         KeyValues    `flag:"env,e" doc:"Set environment variables"`
+	Env         KeyValues    `flag:"env,e" secret:"yes" doc:"Set environment variables"`
 	EnvFile     []string     `flag:"env-file" doc:"Read in a file of environment variables"`
 	Interactive bool         `flag:"interactive,i" doc:"Keep STDIN open even if not attached"`
 	Privileged  bool         `flag:"privileged" doc:"Give extended privileges to the command"`
@@ -85,7 +85,7 @@ type execParams struct {
 	User        string       `flag:"user,u" doc:"Username or UID (format: \"<name|uid>[:<group|gid>]\")"`
 	Workdir     string       `flag:"workdir,w" doc:"Working directory inside the container"`
 	Check       bool         `flag:"check" only:"script" def:"true" doc:"A non-zero exit code is an error"`
-	Stdin       *string      `flag:"stdin" only:"script" doc:"What the process reads"`
+	Stdin       *string      `flag:"stdin" only:"script" secret:"yes" doc:"What the process reads"`
 }
 
 // Exec runs a further process in a running container.

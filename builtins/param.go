@@ -46,6 +46,7 @@ type (
 //	type:"list"            what the help calls the type
 //	script:"-"             the flag is for command lines only
 //	only:"script"          the parameter is for scripts only
+//	secret:"yes"           a script may give secrets: nobody sees the value
 type param struct {
 	index []int
 	typ   reflect.Type
@@ -62,6 +63,7 @@ type param struct {
 
 	noScript  bool
 	noCommand bool
+	secret    bool // takes secrets
 }
 
 // name is the keyword of a script.
@@ -99,6 +101,7 @@ func paramsOf(t reflect.Type, verb string) []param {
 			}
 			p.noScript = f.Tag.Get("script") == "-"
 			p.noCommand = f.Tag.Get("only") == "script"
+			p.secret = f.Tag.Get("secret") == "yes"
 			if (p.arg == "") == (p.flag == "") {
 				panic(fmt.Sprintf("builtins: %s: field %s wants either an arg or a flag tag", verb, f.Name))
 			}

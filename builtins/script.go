@@ -144,11 +144,13 @@ func (v *Verb) unpack(p reflect.Value, name string, args starlark.Tuple, kwargs 
 		}
 		given[q.name()] = true
 		f := p.Elem().FieldByIndex(q.index)
-		var err error
-		if q.variadic() {
-			err = setVariadic(f, starlark.Tuple{kv[1]})
-		} else {
-			err = setValue(f, kv[1])
+		val, err := reveal(kv[1], q.secret)
+		switch {
+		case err != nil:
+		case q.variadic():
+			err = setVariadic(f, starlark.Tuple{val})
+		default:
+			err = setValue(f, val)
 		}
 		if err != nil {
 			return bad("for parameter %q: %v", key, err)
@@ -160,6 +162,39 @@ func (v *Verb) unpack(p reflect.Value, name string, args starlark.Tuple, kwargs 
 		}
 	}
 	return nil
+}
+
+// reveal gives a value with its secrets as texts, for a parameter that may have them.
+func reveal(v starlark.Value, allowed bool) (starlark.Value, error) {
+	switch x := v.(type) {
+	case *lang.Secret:
+		if !allowed {
+			return nil, fmt.Errorf("got secret: it would be seen there; env and stdin take secrets")
+		}
+		return starlark.String(x.Reveal()), nil
+	case *starlark.List:
+		out := make([]starlark.Value, x.Len())
+		for i := range out {
+			var err error
+			if out[i], err = reveal(x.Index(i), allowed); err != nil {
+				return nil, err
+			}
+		}
+		return starlark.NewList(out), nil
+	case *starlark.Dict:
+		out := starlark.NewDict(x.Len())
+		for _, kv := range x.Items() {
+			val, err := reveal(kv[1], allowed)
+			if err != nil {
+				return nil, err
+			}
+			if err := out.SetKey(kv[0], val); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+	return v, nil
 }
 
 // keyword finds a parameter by its name in a script, or by one of its aliases.

@@ -16,13 +16,15 @@ import (
 	"nsh/runtime/plan"
 )
 
-// control are the functions of the language itself. They are made for an
-// interpreter each.
-var control = []struct {
+// controlled is a function of the language itself. One is made for an interpreter each.
+type controlled struct {
 	signature, doc string
 	fn             func(*Interp, *starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error)
-}{
-	{"attempt(fn, *args, **kwargs) -> struct", `Calls fn and keeps its failure: struct(ok, value, error).
+}
+
+func control() []controlled {
+	return []controlled{
+		{"attempt(fn, *args, **kwargs) -> struct", `Calls fn and keeps its failure: struct(ok, value, error).
 
 Ctrl-C, exit() and the limit of steps are not kept.
 
@@ -31,7 +33,7 @@ Args:
 Example:
   r = attempt(container, "nobody")
   print(r.error.kind)`, attempt},
-	{"defer(fn, *args, **kwargs)", `Calls fn at the end, whatever happens: of the script, of the entry at a prompt, of scope().
+		{"defer(fn, *args, **kwargs)", `Calls fn at the end, whatever happens: of the script, of the entry at a prompt, of scope().
 
 The last one deferred is called first, also after a failure and after Ctrl-C.
 
@@ -39,17 +41,43 @@ Args:
   fn: the function itself; its arguments follow
 Example:
   defer(print, "at the end")`, deferCall},
-	{"scope(fn, *args, **kwargs)", `Calls fn, and at its end what fn deferred.
+		{"scope(fn, *args, **kwargs)", `Calls fn, and at its end what fn deferred.
 
 Args:
   fn: the function itself; its arguments follow
 Example:
   scope(lambda: defer(print, "here, not at the end of the script"))`, scope},
-	{"exit(code=0)", `Ends the script with that status. Deferred calls run.
+		{"exit(code=0)", `Ends the script with that status. Deferred calls run.
 
 Args:
   code: from 0 to 255`, exit},
-	{"fail(*args, kind=\"fail\", hint=\"\", cause=None, sep=\" \")", `Fails with the arguments as the message.
+		{"breakpoint()", `Stops the script and opens a prompt where it stands, with the variables of that place.
+
+Leaving the prompt goes on with the script.`, breakpoint},
+		{"flag(name, default=None, help=\"\", choices=[])", `Declares a flag of the script and gives its value.
+
+It stands at the top level, and is read before the script runs: nsh SCRIPT --help lists
+all flags, and one that is mistyped is refused before anything is done. Without a default
+the flag must be given. The default's type is the flag's; a list is a flag that may be
+given several times. What stands behind the flags is args.
+
+Args:
+  name: "dry_run" is --dry-run
+  default: a literal; None: the flag may be left out
+  help: one line
+  choices: the texts that are allowed`, flag},
+		{"secret(name, env=\"\", file=\"\", command=[]) -> secret", `Reads a secret, which is never shown.
+
+It comes from an environment variable, a file, or the output of a program, such as a
+password manager. Printed or in a plan it is <secret NAME>; as an element of env= and as
+stdin= a process gets the text.
+
+Args:
+  name: what it is called; without another source, the environment variable
+  env: the environment variable
+  file: the file, less its last line break
+  command: the program and its arguments`, secret},
+		{"fail(*args, kind=\"fail\", hint=\"\", cause=None, sep=\" \")", `Fails with the arguments as the message.
 
 Args:
   kind: what error.kind says
@@ -59,7 +87,7 @@ Args:
 Example:
   r = attempt(fail, "no disk", kind = "unavailable")
   print(r.error.kind)`, fail},
-	{"parallel(fn, items, limit=8, on_error=\"stop\") -> list", `Calls fn with each item, several at once, and gives the results in the order of the items.
+		{"parallel(fn, items, limit=8, on_error=\"stop\") -> list", `Calls fn with each item, several at once, and gives the results in the order of the items.
 
 What the calls share is frozen. Ctrl-C ends all of them.
 
@@ -70,7 +98,7 @@ Args:
   on_error: "stop": the first failure ends the others, and is that of parallel; "collect": the results are those of attempt()
 Example:
   print(parallel(lambda n: n * n, range(4)))`, parallel},
-	{"poll(fn, *args, timeout=\"30s\", interval=\"100ms\", **kwargs)", `Calls fn until it gives something true, and returns that.
+		{"poll(fn, *args, timeout=\"30s\", interval=\"100ms\", **kwargs)", `Calls fn until it gives something true, and returns that.
 
 A failure of fn is one of poll: attempt() keeps it.
 
@@ -80,7 +108,7 @@ Args:
   interval: between two calls
 Example:
   poll(lambda: len(containers()) == 0, timeout = "5s")`, poll},
-	{"retry(fn, *args, times=3, delay=\"100ms\", backoff=2, max_delay=\"1m\", on=[], **kwargs)", `Calls fn until it does not fail.
+		{"retry(fn, *args, times=3, delay=\"100ms\", backoff=2, max_delay=\"1m\", on=[], **kwargs)", `Calls fn until it does not fail.
 
 Args:
   fn: the function itself; its arguments follow
@@ -91,7 +119,7 @@ Args:
   on: the kinds of error that are worth another call; empty: all
 Example:
   print(retry(lambda: 42, times = 5, on = ["unavailable"]))`, retry},
-	{"sh(line, check=True, stdin=\"\") -> struct", `Runs a command line as the prompt does, and gives struct(code, stdout, stderr, ok).
+		{"sh(line, check=True, stdin=\"\") -> struct", `Runs a command line as the prompt does, and gives struct(code, stdout, stderr, ok).
 
 Args:
   line: "ps -a | grep web"
@@ -99,12 +127,13 @@ Args:
   stdin: what it reads
 Example:
   print(sh("ps -aq").stdout)`, sh},
-	{"sleep(duration)", `Waits.
+		{"sleep(duration)", `Waits.
 
 Args:
   duration: "1m30s", or a number of seconds
 Example:
   sleep("10ms")`, sleep},
+	}
 }
 
 // split takes the callable off the arguments of a builtin that calls it with the
@@ -417,6 +446,10 @@ func ExitCode(err error) (code int, quiet bool) {
 	var q *quit
 	if errors.As(err, &q) {
 		return q.code, true
+	}
+	var u *Usage
+	if errors.As(err, &u) {
+		return 0, true
 	}
 	return fault.CodeOf(err), err == nil
 }

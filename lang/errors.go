@@ -144,7 +144,7 @@ const maxCauses = 10
 
 // Report is an error for people: where, the line with a caret, how it came
 // there, what went wrong, and what to do next. It ends with a newline.
-func (i *Interp) Report(err error) string { return visible(i.report(err)) }
+func (i *Interp) Report(err error) string { return i.Scrub(visible(i.report(err))) }
 
 func (i *Interp) report(err error) string {
 	var b strings.Builder

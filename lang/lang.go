@@ -51,6 +51,9 @@ type Options struct {
 	Args    []string  // the list args
 	// Command runs a command line for sh(); nil: sh fails.
 	Command func(ctx context.Context, line string, stdin io.Reader) (CommandResult, error)
+	// Breakpoint runs a prompt in a paused frame, whose names sub has; an error ends the
+	// script. nil: there is no terminal.
+	Breakpoint func(ctx context.Context, sub *Interp) error
 	// MaxSteps bounds one ExecFile or Chunk; 0: no bound.
 	MaxSteps uint64
 	// Session is set at a prompt, where globals live on between the chunks.
@@ -73,7 +76,11 @@ type Interp struct {
 	// is one map for good: functions look up in it what later entries define.
 	session starlark.StringDict
 
+	flags  map[string]starlark.Value // of the script, by the name that flag() has
+	breaks sync.Mutex                // one breakpoint at a time
+
 	mu      sync.Mutex
+	secrets []*Secret
 	modules map[string]*module
 	sources map[string][]byte // of what has been read, for error reports
 	chunks  int               // entries so far
@@ -90,8 +97,8 @@ var entryDialect = &syntax.FileOptions{Set: true, While: true, TopLevelControl: 
 func New(opts Options) *Interp {
 	i := &Interp{opts: opts, session: starlark.StringDict{}, modules: map[string]*module{}, sources: map[string][]byte{}}
 	lock := new(sync.Mutex)
-	i.opts.Stdout = &sharedWriter{lock, i.opts.Stdout}
-	i.opts.Stderr = &sharedWriter{lock, i.opts.Stderr}
+	i.opts.Stdout = &sharedWriter{lock, i.opts.Stdout, i.Scrub}
+	i.opts.Stderr = &sharedWriter{lock, i.opts.Stderr, i.Scrub}
 	args := make([]starlark.Value, len(opts.Args))
 	for n, a := range opts.Args {
 		args[n] = starlark.String(a)
@@ -103,7 +110,7 @@ func New(opts Options) *Interp {
 		"time":   startime.Module,
 		"struct": starlark.NewBuiltin("struct", starlarkstruct.Make),
 	}
-	for _, c := range control {
+	for _, c := range control() {
 		f := Func(c.signature, c.doc, func(t *starlark.Thread, b *starlark.Builtin, a starlark.Tuple, kw []starlark.Tuple) (starlark.Value, error) {
 			return c.fn(i, t, b, a, kw)
 		})
@@ -126,9 +133,11 @@ Example:
 
 // sharedWriter is written to by one thread at a time: a line stays in one piece.
 // Both streams of an interpreter have the same lock, as they may be the same writer.
+// Secrets do not pass.
 type sharedWriter struct {
-	mu *sync.Mutex
-	w  io.Writer // nil drops
+	mu    *sync.Mutex
+	w     io.Writer // nil drops
+	scrub func(string) string
 }
 
 func (s *sharedWriter) Write(p []byte) (int, error) {
@@ -137,6 +146,10 @@ func (s *sharedWriter) Write(p []byte) (int, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if text := s.scrub(string(p)); text != string(p) {
+		_, err := io.WriteString(s.w, text)
+		return len(p), err
+	}
 	return s.w.Write(p)
 }
 
@@ -258,6 +271,9 @@ func (i *Interp) ExecFileThen(ctx context.Context, path string, src []byte, then
 		err = i.undefined(f, i.names.Has)
 	}
 	if err == nil {
+		err = i.takeFlags(path, f)
+	}
+	if err == nil {
 		var prog *starlark.Program
 		if prog, err = starlark.FileProgram(f, i.names.Has); err == nil {
 			t, release := i.thread(ctx, path)
@@ -271,6 +287,26 @@ func (i *Interp) ExecFileThen(ctx context.Context, path string, src []byte, then
 		}
 	}
 	return i.finish(ctx, err)
+}
+
+// takeFlags reads the arguments of a script by the flags that it declares. One that
+// declares none has them as they are.
+func (i *Interp) takeFlags(path string, f *syntax.File) error {
+	decls, err := declarations(f)
+	if err != nil || len(decls) == 0 {
+		return err
+	}
+	values, rest, err := parseArgs(path, about(f), decls, i.opts.Args)
+	if err != nil {
+		return err
+	}
+	i.flags = values
+	args := make([]starlark.Value, len(rest))
+	for n, a := range rest {
+		args[n] = starlark.String(a)
+	}
+	i.names["args"] = starlark.NewList(args)
+	return nil
 }
 
 // Call calls a function on a thread of its own. What the function deferred has run

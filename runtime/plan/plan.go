@@ -36,6 +36,10 @@ type Field = container.Difference
 
 // Plan collects changes. Its methods are safe to call at once.
 type Plan struct {
+	// Scrub takes out of a text what nobody may see; nil: nothing. It is set before the
+	// plan is read.
+	Scrub func(string) string
+
 	mu      sync.Mutex
 	changes []Change
 }
@@ -51,7 +55,19 @@ func (p *Plan) Add(c Change) {
 func (p *Plan) Changes() []Change {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]Change{}, p.changes...)
+	out := append([]Change{}, p.changes...)
+	if p.Scrub == nil {
+		return out
+	}
+	for i := range out {
+		c := &out[i]
+		c.Name, c.Reason, c.Command = p.Scrub(c.Name), p.Scrub(c.Reason), p.Scrub(c.Command)
+		c.Fields = append([]Field{}, c.Fields...)
+		for n, f := range c.Fields {
+			c.Fields[n] = Field{Name: f.Name, From: p.Scrub(f.From), To: p.Scrub(f.To)}
+		}
+	}
+	return out
 }
 
 type planKey struct{}
