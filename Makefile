@@ -73,7 +73,10 @@ check:
 	$(GO) tool staticcheck ./...
 	$(GO) test -count=1 -run TestEdges ./cmd/nsh
 
-bench: all libexec/ctr
+.cache/ptybench: testdata/ptybench/main.go $(MODULE)
+	$(GO) build -trimpath -o $@ ./testdata/ptybench
+
+bench: all libexec/ctr .cache/ptybench
 	@.ci/deps hyperfine
 	@testdata/bench.sh
 

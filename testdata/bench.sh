@@ -44,3 +44,10 @@ STAR
 printf 'for i in $(seq 50); do %s -a %s run --rm %s ctr$i /bin/true; done\n' "$CTR" "$sock" "$image" >"$dir/fifty.sh"
 RUNS=3
 row "50 containers, parallel / 50 ctr run, serial" "$(median "$NSH $dir/fifty.star")" "$(median "sh $dir/fifty.sh")" 0.5
+
+# What somebody at the prompt sees, with 500 containers.
+cat >"$dir/many.star" <<'STAR'
+parallel(lambda i: create("bench:1", name = "c%d" % i, network = "none"), range(500), limit = 8)
+STAR
+"$NSH" "$dir/many.star" >/dev/null
+.cache/ptybench "$NSH"
