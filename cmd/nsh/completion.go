@@ -46,13 +46,15 @@ func completeWords(ctx context.Context, g *globals, env *builtins.Env, io builti
 		c = g.choices(env, last)
 	case len(before) == 0:
 		c = builtins.Complete(env, []string{last})
+		c.Now = append(c.Now, builtins.Choice{Text: "completion", Doc: "Print a script that completes nsh in another shell"})
 		if g.program == "nsh" {
-			c.Now = append(c.Now, builtins.Choice{Text: "completion", Doc: "Print a script that completes nsh in another shell"})
 			c.Files = strings.ContainsAny(last, "/.") // of a script
 		}
-	case before[0] == "completion" && g.program == "nsh" && len(before) == 1:
+	case before[0] == "completion":
 		for _, s := range sortedKeys(completionScripts) {
-			c.Now = append(c.Now, builtins.Choice{Text: s})
+			if len(before) == 1 {
+				c.Now = append(c.Now, builtins.Choice{Text: s})
+			}
 		}
 	case g.program == "nsh" && isScript(before[0]):
 		c.Files = true

@@ -54,6 +54,8 @@ func Run(args []string, io builtins.Stdio) int {
 		return session(env, io, words).RunString(ctx, *g.command)
 	case len(words) == 0:
 		return prompt(ctx, env, io, !g.norc)
+	case words[0] == "completion":
+		return completion(io, words[1:])
 	case program == "nsh" && isScript(words[0]):
 		return script(ctx, env, io, words[0], words[1:])
 	case program == "nsh" && tools[words[0]] != nil:

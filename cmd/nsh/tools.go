@@ -15,9 +15,6 @@ var tools = map[string]func(ctx context.Context, env *builtins.Env, io builtins.
 	"convert": convertTool,
 	"plan":    planTool,
 	"test":    testTool,
-	"completion": func(_ context.Context, _ *builtins.Env, io builtins.Stdio, args []string) int {
-		return completion(io, args)
-	},
 }
 
 // toolFlags parses the flags of a tool and prints its help when that is asked for.

@@ -111,11 +111,13 @@ func (s *Shell) colourCommand(out []lineedit.Span, text string, at int) []lineed
 	return out
 }
 
-// colourStarlark colours keywords, strings and comments.
+// colourStarlark colours keywords, strings and comments, and what cannot be right: a
+// string that ends with its line, a bracket that closes another kind or none.
 func (s *Shell) colourStarlark(out []lineedit.Span, text string, at int) []lineedit.Span {
 	add := func(from, to int, style string) {
 		out = append(out, lineedit.Span{From: at + from, To: at + to, Style: style})
 	}
+	var open []byte // the brackets
 	for i := 0; i < len(text); {
 		switch c := text[i]; {
 		case c == '#':
@@ -124,11 +126,24 @@ func (s *Shell) colourStarlark(out []lineedit.Span, text string, at int) []linee
 			i = end
 		case c == '"' || c == '\'':
 			n := (&scanner{}).stringLen(text[i:])
+			style := styleString
 			if n <= 0 {
 				n = len(text) - i
+			} else if i+n < len(text) && text[i+n] == '\n' && (n == 1 || text[i+n-1] != c) {
+				style = styleError // further lines do not close it
 			}
-			add(i, i+n, styleString)
+			add(i, i+n, style)
 			i += n
+		case c == '(' || c == '[' || c == '{':
+			open = append(open, c)
+			i++
+		case c == ')' || c == ']' || c == '}':
+			if last := len(open) - 1; last >= 0 && strings.IndexByte("(){}[]", open[last])+1 == strings.IndexByte("(){}[]", c) {
+				open = open[:last]
+			} else {
+				add(i, i+1, styleError)
+			}
+			i++
 		case c == '$' && strings.HasPrefix(text[i:], "$("):
 			n := parenLen(text[i+1:], 0)
 			if n < 0 {

@@ -171,7 +171,7 @@ func (c *calls) call() *bracket {
 
 // first is the text that is the first argument.
 func (b *bracket) first(before string) string {
-	rest := strings.TrimLeft(before[b.at:], blanks+"\n")
+	rest := strings.TrimLeft(before[b.at:], blanks)
 	if rest == "" || rest[0] != '"' && rest[0] != '\'' {
 		return ""
 	}
@@ -228,7 +228,7 @@ func readCalls(text string) calls {
 			case i > 0 && strings.IndexByte("<>!+-*/%&|^", text[i-1]) >= 0:
 			default:
 				if last := len(c.stack) - 1; last >= 0 {
-					c.stack[last].keyword = strings.Trim(text[c.stack[last].arg:i], blanks+"\n")
+					c.stack[last].keyword = strings.Trim(text[c.stack[last].arg:i], blanks)
 				}
 			}
 		}

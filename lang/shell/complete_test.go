@@ -143,6 +143,8 @@ func TestColour(t *testing.T) {
 		{"ps | wc -l; docker ps 'x", "<1;34 ps> | wc <36 -l>; <1;34 docker> <1;34 ps> <31 'x>"},
 		{"for c in x: print('a') # b", "<35 for> c <35 in> x: print(<32 'a'>) <2 # b>"},
 		{"x = $(ps -q) + 1", "x = $(<1;34 ps> <36 -q>) + 1"},
+		{"f(x])) + 'a", "f(x<31 ]>)<31 )> + <32 'a>"},
+		{"f('a\n", "f(<31 'a>\n"},
 		{"!ls", "<33 !ls>"},
 		{"x = 1\nps", "x = 1\n<1;34 ps>"},
 	} {
