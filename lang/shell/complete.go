@@ -80,6 +80,9 @@ func (s *Shell) Complete(text string, cursor int) lineedit.Completion {
 	case v == Meta || v == Host:
 		from := strings.LastIndexAny(before, " \t!") + 1
 		c = lineedit.Completion{From: from, List: files(before[from:])}
+		if v == Host && strings.TrimLeft(before[:from], blanks+"!") == "" {
+			c.List = append(programs(before[from:]), c.List...)
+		}
 		if word := firstWord(strings.TrimPrefix(line, "%")); v == Meta && (word == "time" || word == "watch") {
 			c = s.completeCommand(before[strings.Index(before, word)+len(word):])
 			c.From += strings.Index(before, word) + len(word)
@@ -114,6 +117,9 @@ func (s *Shell) completeCommand(before string) lineedit.Completion {
 	switch {
 	case piped:
 		c.List = files(word)
+		if len(argv) == 1 {
+			c.List = append(programs(word), c.List...)
+		}
 	case len(argv) == 1:
 		c.List = match(word, s.verbs1())
 		for i := range c.List {
@@ -264,6 +270,30 @@ func files(word string) []lineedit.Candidate {
 		out = append(out, lineedit.Candidate{Text: dir + name, End: end})
 	}
 	sort.Slice(out, func(a, b int) bool { return out[a].Text < out[b].Text })
+	return out
+}
+
+// programs are those of $PATH that begin with a word.
+func programs(word string) []lineedit.Candidate {
+	if word == "" || strings.Contains(word, "/") {
+		return nil
+	}
+	var out []lineedit.Candidate
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		f, err := os.Open(dir)
+		if err != nil {
+			continue
+		}
+		const most = 10000
+		names, _ := f.Readdirnames(most)
+		_ = f.Close()
+		for _, n := range names {
+			if strings.HasPrefix(n, word) {
+				out = append(out, lineedit.Candidate{Text: n, Doc: dir, End: " "})
+			}
+		}
+	}
+	sort.SliceStable(out, func(a, b int) bool { return out[a].Text < out[b].Text })
 	return out
 }
 

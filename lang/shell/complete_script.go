@@ -91,16 +91,19 @@ func (s *Shell) attrs(sc ScriptCompleter, before, base string) []lineedit.Candid
 	}
 	for _, m := range made().FindAllStringSubmatch(before, -1) {
 		if m[1] == base || m[3] == base {
-			switch m[2] + m[4] {
-			case "containers", "ps", "container":
-				return sc.Attrs("container()")
-			case "images", "image":
-				return sc.Attrs("image()")
+			if noun := elements[m[2]]; noun != "" {
+				return sc.Attrs(noun + "()")
+			}
+			if m[4] == "container" || m[4] == "image" {
+				return sc.Attrs(m[4] + "()")
 			}
 		}
 	}
 	return nil
 }
+
+// elements are what the lists of these functions have.
+var elements = map[string]string{"containers": "container", "ps": "container", "images": "image"}
 
 var made = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`\bfor (\w+) in (\w+)\(|\b(\w+) = (\w+)\(`)
@@ -154,6 +157,7 @@ type bracket struct {
 	kind    byte
 	name    string // of the function that is called
 	at      int    // behind it
+	of      string // of an index: the call that gave what is indexed
 	commas  int
 	keyword string // of the argument that the text ends in
 	arg     int    // where that begins
@@ -208,11 +212,17 @@ func readCalls(text string) calls {
 			if b == '(' {
 				name = c.nameBefore(text, i)
 			}
-			c.stack = append(c.stack, bracket{kind: b, name: name, at: i + 1, arg: i + 1})
+			of := ""
+			if b == '[' && c.closedAt == i {
+				of = c.closed
+			}
+			c.stack = append(c.stack, bracket{kind: b, name: name, of: of, at: i + 1, arg: i + 1})
 		case ')', ']', '}':
 			if last := len(c.stack) - 1; last >= 0 {
 				if b == ')' {
 					c.closed, c.closedAt = c.stack[last].name, i+1
+				} else if noun := elements[c.stack[last].of]; noun != "" && b == ']' {
+					c.closed, c.closedAt = noun, i+1
 				}
 				c.stack = c.stack[:last]
 			}

@@ -53,6 +53,10 @@ func (completingScripts) NameDoc(name string) string { return "" }
 
 func TestComplete(t *testing.T) {
 	t.Chdir(t.TempDir())
+	t.Setenv("PATH", t.TempDir())
+	if err := os.WriteFile(filepath.Join(os.Getenv("PATH"), "program"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.MkdirAll(filepath.Join("dir", "sub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +86,9 @@ func TestComplete(t *testing.T) {
 		{"x = $(stop w", "11 | web worker"},
 		{"stop $na", "6 name_of names"},
 		{"ps | tee d", "9 dir/"},
+		{"ps | pro", fmt.Sprintf("5 program(%s)", os.Getenv("PATH"))},
+		{"!pro", fmt.Sprintf("1 program(%s)", os.Getenv("PATH"))},
+		{"!cat pro", "5"},
 		{"images dir/", "7 dir/file dir/sub/"},
 		{"!cat dir/f", "5 dir/file"},
 		{"%wa", "0 %watch(a line every N seconds)"},
@@ -100,6 +107,9 @@ func TestComplete(t *testing.T) {
 		{"f(k=1, x='f", "10 f1x"},
 		{"f('a').g('f", "10 f().g0"},
 		{"f('a').of", "7 of_f()"},
+		{"containers()[len('x')].of", "23 of_container()"},
+		{"for i in images(): i.x\ni.of", "25 of_i"},
+		{"x = f()[0].of", "11"},
 		{"f(\n  \"\"\"f", "8 f0"},
 		{"load('@", "6 @std//a.star"},
 		{"load('d", "6 dir/"},
