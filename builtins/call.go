@@ -34,6 +34,8 @@ type Env struct {
 	Program  string
 	Version  string
 	Settings *engine.Settings
+	// MaxSteps bounds a script or an entry; 0: no bound.
+	MaxSteps uint64
 	// Globals adds the flags that go with every command in their long form.
 	Globals func(*pflag.FlagSet)
 	// Connect finds or starts the engine. It is called at the first verb that

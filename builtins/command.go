@@ -157,6 +157,11 @@ func (v *Verb) invoke(c *Call, p reflect.Value) (any, error) {
 	if err := v.refuse(p); err != nil {
 		return nil, usageError{err}
 	}
+	if v.NoEngine && v.Effect != Reads {
+		if err := lang.Require(c.Context, lang.HostWrite, v.scriptName(), "engine"); err != nil {
+			return nil, err
+		}
+	}
 	if !v.NoEngine {
 		eng, err := c.Env.Engine(c.Context)
 		if err != nil {

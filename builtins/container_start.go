@@ -3,6 +3,7 @@ package builtins
 import (
 	"context"
 
+	"nsh/lang"
 	"nsh/runtime/container"
 )
 
@@ -95,6 +96,14 @@ var Exec = Define(Verb{
 	Effect:     Writes,
 	FlagsFirst: true,
 }, func(call *Call, p *execParams) (any, error) {
+	if p.Privileged {
+		if err := lang.Require(call.Context, lang.HostExec, call.Verb.scriptName(), "privileged"); err != nil {
+			return nil, err
+		}
+	}
+	if err := (&CreateOptions{EnvFile: p.EnvFile, Env: p.Env}).sandboxedFiles(call); err != nil {
+		return nil, err
+	}
 	env, err := environment(p.EnvFile, p.Env)
 	if err != nil {
 		return nil, wrong(err)

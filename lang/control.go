@@ -324,8 +324,26 @@ func sleep(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tup
 	if err := UnpackArgs("sleep", args, kwargs, "duration", &d); err != nil {
 		return nil, err
 	}
+	if plan.From(Context(t)) != nil {
+		return starlark.None, nil // nothing is under way
+	}
 	return starlark.None, sleepContext(Context(t), time.Duration(d))
 }
+
+// awaited is what poll would give, in a plan. It is true, and nothing else is known.
+type awaited struct{ fn string }
+
+var _ starlark.HasAttrs = (*awaited)(nil)
+
+func (a *awaited) String() string        { return "<what poll(" + a.fn + ") waits for>" }
+func (a *awaited) Type() string          { return "awaited" }
+func (a *awaited) Freeze()               {}
+func (a *awaited) Truth() starlark.Bool  { return true }
+func (a *awaited) Hash() (uint32, error) { return 0, plan.NotKnown(a.String()) }
+func (a *awaited) AttrNames() []string   { return nil }
+
+// Attr tells that nothing is known.
+func (a *awaited) Attr(string) (starlark.Value, error) { return nil, plan.NotKnown(a.String()) }
 
 // deferred is a call that waits for the end.
 type deferred struct {
@@ -723,6 +741,9 @@ func (p *planned) Attr(name string) (starlark.Value, error) {
 	}
 	return p.Struct.Attr(name)
 }
+
+// Exit is the error of exit(code).
+func Exit(code int) error { return &quit{code} }
 
 // Quits tells whether an error is exit().
 func Quits(err error) bool {

@@ -167,7 +167,7 @@ func parseArgs(path, about string, decls []declaration, args []string) (map[stri
 		if about != "" {
 			fmt.Fprintf(&b, "\n%s\n", about)
 		}
-		fmt.Fprintf(&b, "\nOptions:\n%s", set.FlagUsages())
+		fmt.Fprintf(&b, "\nOptions:\n%s", FlagUsages(set))
 		return nil, nil, &Usage{b.String()}
 	}
 	wrong := func(format string, a ...any) error {
@@ -228,13 +228,14 @@ func (d declaration) add(set *pflag.FlagSet) func() (starlark.Value, error) {
 		p := set.Float64(d.word(), float64(def), help)
 		return func() (starlark.Value, error) { return starlark.Float(*p), nil }
 	case *starlark.List:
-		p := set.StringArray(d.word(), nil, help)
+		var words listFlag
+		set.Var(&words, d.word(), help)
 		return func() (starlark.Value, error) {
 			if !set.Changed(d.word()) {
 				return def, nil
 			}
 			var list []starlark.Value
-			for _, s := range *p {
+			for _, s := range words {
 				list = append(list, starlark.String(s))
 			}
 			return starlark.NewList(list), nil
@@ -248,6 +249,20 @@ func (d declaration) add(set *pflag.FlagSet) func() (starlark.Value, error) {
 		}
 		return starlark.String(*p), nil
 	}
+}
+
+// listFlag is a flag that may be given several times.
+type listFlag []string
+
+func (l *listFlag) Set(s string) error { *l = append(*l, s); return nil }
+func (l *listFlag) String() string     { return strings.Join(*l, ",") }
+func (l *listFlag) Type() string       { return "list" }
+
+// FlagUsages is the list of flags as docker's help has it: a flag that is on or off
+// has no value.
+func FlagUsages(set *pflag.FlagSet) string {
+	const value = "[=true|false]" // pflag 1.1 adds it
+	return strings.ReplaceAll(set.FlagUsages(), value, strings.Repeat(" ", len(value)))
 }
 
 // about is the docstring of a file.

@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -45,6 +46,9 @@ func (i *Interp) load(t *starlark.Thread, name string) (starlark.StringDict, err
 	native := i.opts.Natives[strings.TrimPrefix(key, std)]
 	if !strings.HasPrefix(key, std) {
 		native = nil
+	}
+	if err := loadAllowed(Context(t), chain, key); err != nil {
+		return nil, err
 	}
 	if n := slices.Index(chain, key); n >= 0 {
 		return nil, fault.New(fault.Invalid, "cycle of loads: %s", strings.Join(append(chain[n:], key), " loads "))
@@ -111,6 +115,29 @@ func (i *Interp) run(t *starlark.Thread, key string, read func() ([]byte, error)
 	}
 	globals.Freeze()
 	return globals, nil
+}
+
+// loadAllowed: in a sandbox modules lie beside the script or below it. A report shows
+// a line of what it could not read as Starlark, and that may be any file.
+func loadAllowed(ctx context.Context, chain []string, path string) error {
+	if !Sandboxed(ctx) || strings.HasPrefix(path, "@std//") {
+		return nil
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return fault.Wrap(err, "load", path)
+	}
+	if len(chain) > 0 && chain[0] != "" {
+		if dir, err := filepath.Abs(filepath.Dir(chain[0])); err == nil {
+			if real, err := filepath.EvalSymlinks(dir); err == nil {
+				dir = real
+			}
+			if rel, err := filepath.Rel(dir, abs); err == nil && filepath.IsLocal(rel) {
+				return nil
+			}
+		}
+	}
+	return Require(ctx, HostRead, "load", abs)
 }
 
 // locate gives the name that a module is known by, and how to read it.

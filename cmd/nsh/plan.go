@@ -41,6 +41,7 @@ func planTool(ctx context.Context, env *builtins.Env, io builtins.Stdio, args []
 	ctx = plan.With(ctx, p)
 	if set.Changed("command") {
 		sh := session(env, io, words)
+		p.Scrub = sh.Scripts.(scripts).Scrub
 		sh.Stdio.Out = discard{}
 		code := sh.RunString(ctx, *command)
 		return f.show(io, p, code == 0, code)
@@ -86,7 +87,7 @@ type discard struct{}
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // planLine is %plan: a line of the prompt.
-func planLine(ctx context.Context, io shell.Stdio, flags []string, run func(context.Context) int) int {
+func planLine(ctx context.Context, io shell.Stdio, scrub func(string) string, flags []string, run func(context.Context) int) int {
 	set := pflag.NewFlagSet("%plan", pflag.ContinueOnError)
 	var f planFlags
 	f.register(set)
@@ -94,7 +95,7 @@ func planLine(ctx context.Context, io shell.Stdio, flags []string, run func(cont
 		fmt.Fprintf(io.Err, "nsh: %%plan: %s\n", err)
 		return 2
 	}
-	p := &plan.Plan{}
+	p := &plan.Plan{Scrub: scrub}
 	code := run(plan.With(ctx, p))
 	return f.show(builtins.Stdio{Out: io.Out, Err: io.Err}, p, code == 0, code)
 }

@@ -9,10 +9,12 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/pflag"
 
 	"nsh/builtins"
+	"nsh/lang"
 	"nsh/runtime/containerd"
 	"nsh/runtime/engine"
 	"nsh/runtime/fault"
@@ -43,6 +45,8 @@ func Run(args []string, io builtins.Stdio) int {
 	// millisecond, and nothing is lost.
 	ctx, stop := interrupts(env, len(words) == 0 && g.command == nil)
 	defer stop()
+	ctx, release := g.bounds(ctx)
+	defer release()
 	switch {
 	case g.version:
 		fmt.Fprintf(io.Out, "%s version %s\n", program, version)
@@ -79,6 +83,38 @@ type globals struct {
 	help    bool
 	norc    bool
 	command *string
+
+	// For what runs Starlark.
+	timeout  time.Duration
+	maxSteps uint64
+	sandbox  bool
+	allow    allowed
+}
+
+// allowed is --allow: permissions of the sandbox.
+type allowed struct {
+	box   lang.Sandbox
+	words []string
+}
+
+func (a *allowed) Set(s string) error { a.words = append(a.words, s); return a.box.Allow(s) }
+func (a *allowed) String() string     { return strings.Join(a.words, ",") }
+func (a *allowed) Type() string       { return "permission" }
+
+// timedOut is the status of what ran into --timeout, as timeout(1) has it.
+const timedOut = 124
+
+// bounds makes the context that --timeout and --sandbox hold.
+func (g *globals) bounds(ctx context.Context) (context.Context, func()) {
+	if g.sandbox || len(g.allow.words) > 0 {
+		ctx = lang.WithSandbox(ctx, &g.allow.box)
+	}
+	if g.timeout <= 0 {
+		return ctx, func() {}
+	}
+	cause := fault.New(fault.Timeout, "it ran longer than %s", g.timeout).WithHint("--timeout bounds it")
+	cause.Code = timedOut
+	return context.WithTimeoutCause(ctx, g.timeout, cause)
 }
 
 func newGlobals(program string) *globals {
@@ -90,6 +126,10 @@ func newGlobals(program string) *globals {
 	g.set.BoolVarP(&g.help, "help", "h", false, "Print usage")
 	if program == "nsh" {
 		g.set.BoolVar(&g.norc, "norc", false, "Do not run ~/.config/nsh/rc.star at the start of a session")
+		g.set.DurationVar(&g.timeout, "timeout", 0, "End a script or a line that runs longer")
+		g.set.Uint64Var(&g.maxSteps, "max-steps", 0, "End Starlark that takes more steps")
+		g.set.BoolVar(&g.sandbox, "sandbox", false, "Give a script containers, and no host")
+		g.set.Var(&g.allow, "allow", "Permit something in the sandbox: host.exec, host.read, host.write, host.net, also with =VALUE")
 		g.set.VarPF(oneLiner{g}, "command", "c", "Run these lines and quit")
 	}
 	return g
@@ -104,7 +144,7 @@ func (o oneLiner) Type() string       { return "string" }
 
 // env makes what all calls share. Nothing is looked for before a verb needs it.
 func (g *globals) env(io builtins.Stdio) *builtins.Env {
-	env := &builtins.Env{Program: g.program, Version: version, Globals: func(fs *pflag.FlagSet) { g.flags.Register(fs, false) }}
+	env := &builtins.Env{Program: g.program, Version: version, MaxSteps: g.maxSteps, Globals: func(fs *pflag.FlagSet) { g.flags.Register(fs, false) }}
 	resolve := sync.OnceValues(func() (*engine.Settings, error) {
 		s, err := engine.Resolve(g.flags)
 		return &s, err

@@ -80,14 +80,21 @@ func (s scripts) Redirect(w io.Writer) (restore func()) {
 
 // relay is a writer whose destination may change.
 type relay struct {
-	mu sync.Mutex
-	w  io.Writer
+	mu    sync.Mutex
+	w     io.Writer
+	scrub func(string) string // takes secrets out
 }
 
 func (r *relay) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	w := r.w
 	r.mu.Unlock()
+	if r.scrub != nil {
+		if text := r.scrub(string(p)); text != string(p) {
+			_, err := io.WriteString(w, text)
+			return len(p), err
+		}
+	}
 	return w.Write(p)
 }
 
@@ -137,12 +144,16 @@ func interpreter(env *builtins.Env, io builtins.Stdio, args []string, session bo
 	s := scripts{env: env, tty: io.TTY, out: &relay{w: io.Out}, err: &relay{w: io.Err}}
 	env.Notices = s.err
 	opts := lang.Options{
-		Predeclared: builtins.Predeclared(env), Stdlib: stdlib.FS, Natives: modules.All(), Stdout: s.out, Stderr: s.err, Args: args, Session: session,
+		Predeclared: builtins.Predeclared(env), Stdlib: stdlib.FS, Natives: modules.All(), Stdout: s.out, Stderr: s.err, Args: args, Session: session, MaxSteps: env.MaxSteps,
 		Command: func(ctx context.Context, line string, in ioReader) (lang.CommandResult, error) {
 			return runLine(ctx, env, i, line, in)
 		},
 	}
+	if io.TTY != nil && io.TTY.IsInput() && io.TTY.IsOutput() {
+		opts.Breakpoint = func(ctx context.Context, sub *lang.Interp) error { return pause(ctx, env, io, sub) }
+	}
 	i = lang.New(opts)
+	s.out.scrub, s.err.scrub = i.Scrub, i.Scrub
 	s.Interp = i
 	return s
 }
@@ -171,7 +182,10 @@ func session(env *builtins.Env, io builtins.Stdio, args []string) *shell.Shell {
 	i := interpreter(env, io, args, true)
 	return &shell.Shell{
 		Commands: commands{env: env, out: io.Out, shown: i.SetResult}, Scripts: i, Stdio: shell.Stdio{In: io.In, Out: io.Out, Err: io.Err},
-		Interrupt: shell.NotifyInterrupt(env.Proxying), Plan: planLine,
+		Interrupt: shell.NotifyInterrupt(env.Proxying),
+		Plan: func(ctx context.Context, io shell.Stdio, flags []string, run func(context.Context) int) int {
+			return planLine(ctx, io, i.Scrub, flags, run)
+		},
 	}
 }
 
@@ -203,6 +217,30 @@ func prompt(ctx context.Context, env *builtins.Env, io builtins.Stdio, rc bool) 
 		runRC(ctx, sh, io)
 	}
 	return sh.Interactive(ctx, ed)
+}
+
+// pause is breakpoint(): a prompt with the names of a paused frame. exit() in it ends
+// the script.
+func pause(ctx context.Context, env *builtins.Env, io builtins.Stdio, sub *lang.Interp) error {
+	in, _ := io.In.(*os.File)
+	out, _ := io.Out.(*os.File)
+	sh := &shell.Shell{
+		Commands: commands{env: env, out: io.Out, shown: sub.SetResult}, Scripts: scripts{Interp: sub, env: env, tty: io.TTY, out: &relay{w: io.Out}, err: &relay{w: io.Err}},
+		Stdio: shell.Stdio{In: io.In, Out: io.Out, Err: io.Err}, Interrupt: shell.NotifyInterrupt(env.Proxying),
+	}
+	ed, err := lineedit.New(lineedit.Options{In: in, Out: out, Complete: sh.Complete, Colour: sh.Colour}, true)
+	if err != nil {
+		return err
+	}
+	defer ed.Close()
+	code := sh.Interactive(ctx, ed)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if sh.Exited() {
+		return lang.Exit(code)
+	}
+	return nil
 }
 
 // runRC runs the user's rc.star in the session. A mistake in it is told, and Ctrl-C ends
@@ -257,8 +295,15 @@ func runScript(ctx context.Context, env *builtins.Env, stdio builtins.Stdio, pat
 		return 1, err
 	}
 	i := interpreter(env, stdio, args, false)
+	if p := plan.From(ctx); p != nil {
+		p.Scrub = i.Scrub
+	}
 	err = i.ExecFile(ctx, path, src)
 	code, quiet := lang.ExitCode(err)
+	var usage *lang.Usage
+	if errors.As(err, &usage) {
+		fmt.Fprint(stdio.Out, usage.Text)
+	}
 	if !quiet {
 		fmt.Fprint(stdio.Err, i.Report(err))
 	}

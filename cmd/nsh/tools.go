@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"nsh/builtins"
+	"nsh/lang"
 )
 
 // tools are the words of nsh that are no verbs: they are about scripts, and docker
@@ -28,7 +29,7 @@ func toolFlags(set *pflag.FlagSet, io builtins.Stdio, usage, about string, args 
 		return 125, true
 	}
 	if *help {
-		fmt.Fprintf(io.Out, "Usage:  nsh %s\n\n%s\n\nOptions:\n%s", usage, about, set.FlagUsages())
+		fmt.Fprintf(io.Out, "Usage:  nsh %s\n\n%s\n\nOptions:\n%s", usage, about, lang.FlagUsages(set))
 		return 0, true
 	}
 	return 0, false

@@ -341,6 +341,9 @@ func readDir(ctx context.Context, path string) ([]fs.DirEntry, error) {
 
 // runHost gives a line to the user's own shell.
 func (s *Shell) runHost(ctx context.Context, line string, stdio Stdio) int {
+	if err := hostAllowed(ctx, lang.HostExec, "sh"); err != nil {
+		return s.complain(stdio.Err, err, 1)
+	}
 	if plan.From(ctx) != nil {
 		return s.complain(stdio.Err, plan.NotKnown("what the host's shell does"), 1)
 	}

@@ -77,11 +77,16 @@ type Shell struct {
 	displayed bool
 
 	quit    bool
+	exited  bool // by exit()
 	noted   map[string]bool
 	depth   int             // of meta commands in each other
 	session context.Context // of Interactive; nil elsewhere
 	editor  lineedit.Editor // of Interactive
 }
+
+// Exited tells whether the session was ended by exit(), not by %quit or the end of the
+// input.
+func (s *Shell) Exited() bool { return s.exited }
 
 // The prompts.
 const (
@@ -172,7 +177,7 @@ func (s *Shell) starlark(ctx context.Context, text string) int {
 	}
 	code, quiet := s.Scripts.ExitCode(err)
 	if s.Scripts.Quits(err) {
-		s.quit = true
+		s.quit, s.exited = true, true
 		return code
 	}
 	if !quiet {
