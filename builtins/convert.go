@@ -259,3 +259,9 @@ func wordText(f reflect.Value) string {
 	}
 	return fmt.Sprint(f.Interface())
 }
+
+// CheckLine tells what a command line would be refused for before anything is done.
+func CheckLine(words []string) error {
+	_, _, err := parseWords(words)
+	return err
+}

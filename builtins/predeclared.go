@@ -77,6 +77,9 @@ func (g *group) Hash() (uint32, error) { return starlark.String(g.name).Hash() }
 func (g *group) Name() string          { return g.name }
 func (g *group) AttrNames() []string   { return g.members.Keys() }
 
+// FixedAttrs implements [lang.Fixed].
+func (g *group) FixedAttrs() {}
+
 func (g *group) Attr(name string) (starlark.Value, error) {
 	if v := g.members[name]; v != nil {
 		return v, nil

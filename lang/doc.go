@@ -190,7 +190,10 @@ func parseDoc(signature, docstring string) *Doc {
 }
 
 // params reads the parameters of a definition, whose first line is text.
-func (d *Doc) params(def *syntax.DefStmt, text string) {
+func (d *Doc) params(def *syntax.DefStmt, text string) { d.paramsAt(def, text, 1) }
+
+// paramsAt is params of one whose first line is that of a file.
+func (d *Doc) paramsAt(def *syntax.DefStmt, text string, line int32) {
 	named := false
 	for _, e := range def.Params {
 		switch e := e.(type) {
@@ -199,7 +202,7 @@ func (d *Doc) params(def *syntax.DefStmt, text string) {
 		case *syntax.BinaryExpr:
 			from, to := e.Y.Span()
 			def := "…"
-			if from.Line == 1 && to.Line == 1 && int(to.Col) <= len(text)+1 {
+			if from.Line == line && to.Line == line && int(to.Col) <= len(text)+1 {
 				def = text[from.Col-1 : to.Col-1]
 			}
 			d.Params = append(d.Params, Param{Name: e.X.(*syntax.Ident).Name, Default: def, Named: named})

@@ -296,4 +296,3 @@ func flag(i *Interp, t *starlark.Thread, b *starlark.Builtin, args starlark.Tupl
 	return nil, fault.New(fault.Invalid, "flag: %q has not been declared", name).
 		WithHint("flag(…) stands at the top level of the script that is run, not in a function or a module")
 }
-

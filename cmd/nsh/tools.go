@@ -13,6 +13,7 @@ import (
 // tools are the words of nsh that are no verbs: they are about scripts, and docker
 // knows nothing of them.
 var tools = map[string]func(ctx context.Context, env *builtins.Env, io builtins.Stdio, args []string) int{
+	"check":   checkTool,
 	"convert": convertTool,
 	"plan":    planTool,
 	"test":    testTool,

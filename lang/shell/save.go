@@ -459,3 +459,41 @@ func unescapeQuoted(s string) string {
 	}
 	return b.String()
 }
+
+// LineChecker is what [Commands] may also be.
+type LineChecker interface {
+	// CheckLine tells what a command would be refused for.
+	CheckLine(argv []string) error
+}
+
+// CheckLine tells what a command line would be refused for before anything is done. Of
+// words that sh has yet to expand nothing is known.
+func (s *Shell) CheckLine(line string) error {
+	file, err := s.parse(line)
+	if err != nil {
+		return err
+	}
+	c, ok := s.Commands.(LineChecker)
+	if !ok {
+		return nil
+	}
+	syntax.Walk(file, func(n syntax.Node) bool {
+		call, ok := n.(*syntax.CallExpr)
+		if !ok || err != nil || len(call.Assigns) > 0 {
+			return true
+		}
+		var argv []string
+		for _, a := range call.Args {
+			w, ok := literalWord(a)
+			if !ok {
+				return true
+			}
+			argv = append(argv, w)
+		}
+		if len(argv) > 1 && argv[0] == marked1 {
+			err = c.CheckLine(argv[1:])
+		}
+		return true
+	})
+	return err
+}
