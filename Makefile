@@ -76,7 +76,11 @@ check:
 .cache/ptybench: testdata/ptybench/main.go $(MODULE)
 	$(GO) build -trimpath -o $@ ./testdata/ptybench
 
-bench: all libexec/ctr .cache/ptybench
+# Starlark as its own command runs it: what our loops are measured against.
+.cache/starlark: $(MODULE)
+	$(GO) build -trimpath -o $@ go.starlark.net/cmd/starlark
+
+bench: all libexec/ctr .cache/ptybench .cache/starlark
 	@.ci/deps hyperfine
 	@testdata/bench.sh
 

@@ -26,6 +26,22 @@ printf '%-48s %11s %11s   %s\n' "measure" "nsh" "peer" "ratio"
 if command -v docker >/dev/null; then
 	row "nsh --version / docker --version" "$(median "$NSH --version")" "$(median "docker --version")" 0.6
 fi
+row "nsh -c 1+1 / nsh --version" "$(median "$NSH -c 1+1")" "$(median "$NSH --version")" 1.2
+cat >"$dir/loop.star" <<'STAR'
+def fib(n):
+    return n if n < 2 else fib(n - 1) + fib(n - 2)
+
+def loop():
+    total, words = 0, {}
+    for i in range(1000000):
+        total += i * i % 7
+        words[i % 1000] = total
+    return fib(24) + total
+
+print(loop())
+STAR
+row "loops in Starlark / starlark-go's own command" "$(RUNS=5 median "$NSH $dir/loop.star")" "$(RUNS=5 median ".cache/starlark -recursion $dir/loop.star")" 1.1
+"$NSH" -c 't0 = time.now(); parallel(lambda x: x, range(200)); print("parallel, 200 items that do nothing:               %s (bound 20ms)" % (time.now() - t0))'
 for i in $(seq 20); do "$NSH" run -d --network none --name "bench$i" bench:1 sleep 600 >/dev/null; done
 row "nsh ps / ctr containers ls, 20 containers" "$(median "$NSH ps")" "$(median "$CTR -a $sock containers ls")" 1.2
 echo "resident beside the shim, one container: $(for p in $(pgrep -f "nsh-helper log $dir"); do awk '/VmRSS/ {print $2}' "/proc/$p/status"; done | sort -n | tail -1) kB (bound 5120)"
