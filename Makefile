@@ -5,6 +5,7 @@
 #   make demo       the main job on real containers, offline
 #   make test       everything
 #   make check      formatting, vet, staticcheck, which package imports which
+#   make docs       docs/reference, from the definitions
 #   make bench      speed and size against ctr and docker's client
 #   make install    PREFIX=/usr/local DESTDIR=
 
@@ -67,6 +68,9 @@ test: deps
 	@$(MAKE) --no-print-directory all libexec/ctr .cache/web
 	NSH_LIBEXEC=$(CURDIR)/libexec $(GO) test -timeout 20m ./...
 
+docs: bin/nsh
+	bin/nsh doc --markdown docs/reference
+
 check:
 	@bad=$$(gofmt -l cmd lang builtins runtime stdlib testdata); [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad"; exit 1; }
 	$(GO) vet ./...
@@ -93,4 +97,4 @@ install: all
 clean:
 	rm -rf bin libexec .cache
 
-.PHONY: all deps demo test check bench install clean
+.PHONY: all deps demo test docs check bench install clean

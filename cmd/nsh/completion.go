@@ -152,7 +152,7 @@ const completionHelp = `Print a script that completes nsh, and docker and nerdct
   fish   nsh completion fish | source                   in ~/.config/fish/config.fish
 `
 
-func sortedKeys(m map[string]string) []string {
+func sortedKeys[V any](m map[string]V) []string {
 	var out []string
 	for k := range m {
 		out = append(out, k)

@@ -15,6 +15,7 @@ import (
 var tools = map[string]func(ctx context.Context, env *builtins.Env, io builtins.Stdio, args []string) int{
 	"check":   checkTool,
 	"convert": convertTool,
+	"doc":     docTool,
 	"plan":    planTool,
 	"test":    testTool,
 }
