@@ -25,6 +25,8 @@ var InspectContainer = Define(Verb{
 	Paths:  []string{"container inspect"},
 	Short:  "Display detailed information on one or more containers",
 	Effect: Reads,
+	Example: `run("nginx", name = "web", detach = True)
+print(container.inspect("web")[0]["Name"])`,
 }, func(call *Call, p *containerInspectParams) ([]Inspected, error) {
 	return inspectAll(call, p.Format, p.Mode, p.Containers, func(_ context.Context, ref string) (Inspected, error) {
 		return inspectContainer(call, ref, p.Size, p.Mode == "native")

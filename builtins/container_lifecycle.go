@@ -63,6 +63,8 @@ var Stop = Define(Verb{
 	Paths:  []string{"stop", "container stop"},
 	Short:  "Stop one or more running containers",
 	Effect: Writes,
+	Example: `run("nginx", name = "web", detach = True)
+for c in containers(): c.stop(timeout = 5)`,
 }, func(call *Call, p *stopParams) ([]done, error) {
 	return eachContainer(call, p.Containers, func(ctx context.Context, ref string) error {
 		return call.Containers.Stop(ctx, ref, p.options())
@@ -74,6 +76,8 @@ var Restart = Define(Verb{
 	Paths:  []string{"restart", "container restart"},
 	Short:  "Restart one or more containers",
 	Effect: Writes,
+	Example: `web = run("nginx", name = "web", detach = True)
+restart(web, timeout = 1)`,
 }, func(call *Call, p *stopParams) ([]done, error) {
 	return eachContainer(call, p.Containers, func(ctx context.Context, ref string) error {
 		if err := call.Containers.Stop(ctx, ref, p.options()); err != nil {
@@ -94,6 +98,8 @@ var Kill = Define(Verb{
 	Paths:  []string{"kill", "container kill"},
 	Short:  "Kill one or more running containers",
 	Effect: Writes,
+	Example: `web = run("nginx", name = "web", detach = True)
+web.kill(signal = "SIGHUP")`,
 }, func(call *Call, p *killParams) ([]done, error) {
 	return eachContainer(call, p.Containers, func(ctx context.Context, ref string) error {
 		return call.Containers.Kill(ctx, ref, p.Signal)
@@ -109,14 +115,18 @@ var Pause = Define(Verb{
 	Paths:  []string{"pause", "container pause"},
 	Short:  "Pause all processes within one or more containers",
 	Effect: Writes,
+	Example: `web = run("nginx", name = "web", detach = True)
+print(web.pause().status)`,
 }, func(call *Call, p *refsParams) ([]done, error) {
 	return eachContainer(call, p.Containers, call.Containers.Pause)
 }, showDone[refsParams])
 
 // Unpause thaws containers.
 var Unpause = Define(Verb{
-	Paths:  []string{"unpause", "container unpause"},
-	Short:  "Unpause all processes within one or more containers",
+	Paths: []string{"unpause", "container unpause"},
+	Short: "Unpause all processes within one or more containers",
+	Example: `web = run("nginx", name = "web", detach = True).pause()
+print(unpause(web)[0].status)`,
 	Effect: Writes,
 }, func(call *Call, p *refsParams) ([]done, error) {
 	return eachContainer(call, p.Containers, call.Containers.Unpause)
@@ -134,6 +144,8 @@ var Remove = Define(Verb{
 	Paths:  []string{"rm", "container rm", "container remove"},
 	Short:  "Remove one or more containers",
 	Effect: Destroys,
+	Example: `run("nginx", name = "web", detach = True)
+rm([c.name for c in containers(all = True)], force = True)`,
 }, func(call *Call, p *removeParams) ([]string, error) {
 	return each(call.Context, p.Containers, func(ctx context.Context, ref ContainerRef) (string, error) {
 		return string(ref), call.Containers.Remove(ctx, string(ref), container.RemoveOptions{Force: p.Force, Volumes: p.Volumes})
@@ -154,6 +166,8 @@ var Wait = Define(Verb{
 	Paths:  []string{"wait", "container wait"},
 	Short:  "Block until one or more containers stop, then print their exit codes",
 	Effect: Reads,
+	Example: `job = run("alpine", "sh", "-c", "exit 3", name = "job", detach = True)
+print(job.wait())`,
 }, func(call *Call, p *refsParams) ([]int, error) {
 	return each(call.Context, p.Containers, func(ctx context.Context, ref ContainerRef) (int, error) {
 		e, err := call.Containers.Wait(ctx, string(ref))
@@ -170,8 +184,10 @@ var Wait = Define(Verb{
 
 // Rename gives a container another name.
 var Rename = Define(Verb{
-	Paths:  []string{"rename", "container rename"},
-	Short:  "Rename a container",
+	Paths: []string{"rename", "container rename"},
+	Short: "Rename a container",
+	Example: `web = run("nginx", name = "web", detach = True)
+print(web.rename("www").name)`,
 	Effect: Writes,
 }, func(call *Call, p *struct {
 	Container ContainerRef `arg:"CONTAINER"`

@@ -26,6 +26,9 @@ var Logs = Define(Verb{
 	Paths:  []string{"logs", "container logs"},
 	Short:  "Fetch the logs of a container",
 	Effect: Reads,
+	Example: `job = run("alpine", "echo", "hello", name = "job", detach = True)
+job.wait()
+print(job.logs())`,
 }, func(call *Call, p *logsParams) (string, error) {
 	now := time.Now()
 	opts := container.LogOptions{Follow: p.Follow, Tail: -1}

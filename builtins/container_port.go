@@ -21,6 +21,8 @@ var Port = Define(Verb{
 	Paths:  []string{"port", "container port"},
 	Short:  "List port mappings or a specific mapping for the container",
 	Effect: Reads,
+	Example: `web = run("nginx", name = "web", detach = True, publish = ["8080:80"])
+print(web.port())`,
 }, func(call *Call, p *portParams) ([]container.PortMapping, error) {
 	c, err := call.Containers.Get(call.Context, string(p.Container))
 	if err != nil {

@@ -50,6 +50,8 @@ var List = Define(Verb{
 	Script: []string{"containers"},
 	Short:  "List containers",
 	Effect: Reads,
+	Example: `run("nginx", name = "web", detach = True, label = {"tier": "web"})
+print([c.name for c in containers(label = "tier=web")])`,
 }, func(call *Call, p *psParams) ([]container.Container, error) {
 	if err := p.check(call); err != nil {
 		return nil, err

@@ -152,9 +152,11 @@ type RunParams struct {
 
 // Create makes a container and leaves it.
 var Create = Define(Verb{
-	Paths:           []string{"create", "container create"},
-	Short:           "Create a new container",
-	Effect:          Writes,
+	Paths:  []string{"create", "container create"},
+	Short:  "Create a new container",
+	Effect: Writes,
+	Example: `web = create("nginx", name = "web", publish = ["8080:80"])
+print(web.status)`,
 	FlagsFirst:      true,
 	Failure:         1,
 	NoShorthandHelp: true,
@@ -169,9 +171,11 @@ var Create = Define(Verb{
 // Container; in the foreground a Result, on a command line the process has the
 // caller's streams.
 var Run_ = Define(Verb{
-	Paths:           []string{"run", "container run"},
-	Short:           "Create and run a new container from an image",
-	Effect:          Writes,
+	Paths:  []string{"run", "container run"},
+	Short:  "Create and run a new container from an image",
+	Effect: Writes,
+	Example: `web = run("nginx", name = "web", detach = True, publish = ["8080:80"])
+print(run("alpine", "echo", "hello", rm = True).stdout)`,
 	FlagsFirst:      true,
 	Failure:         125,
 	NoShorthandHelp: true,

@@ -19,9 +19,11 @@ type startParams struct {
 
 // Start runs containers that were created or have ended.
 var Start = Define(Verb{
-	Paths:      []string{"start", "container start"},
-	Short:      "Start one or more stopped containers",
-	Effect:     Writes,
+	Paths:  []string{"start", "container start"},
+	Short:  "Start one or more stopped containers",
+	Effect: Writes,
+	Example: `web = create("nginx", name = "web")
+print(web.start().status)`,
 	FlagsFirst: true,
 }, func(call *Call, p *startParams) (any, error) {
 	if !p.Attach && !p.Interactive {
@@ -62,6 +64,8 @@ var Attach = Define(Verb{
 	Paths:  []string{"attach", "container attach"},
 	Short:  "Attach local standard input, output, and error streams to a running container",
 	Effect: Reads,
+	Example: `web = run("nginx", "sh", "-c", "sleep 0.1; echo bye", name = "web", detach = True)
+print(web.attach(no_stdin = True).stdout)`,
 }, func(call *Call, p *attachParams) (any, error) {
 	d, err := call.Containers.Inspect(call.Context, string(p.Container), false)
 	if err != nil {
@@ -91,9 +95,11 @@ type execParams struct {
 
 // Exec runs a further process in a running container.
 var Exec = Define(Verb{
-	Paths:      []string{"exec", "container exec"},
-	Short:      "Execute a command in a running container",
-	Effect:     Writes,
+	Paths:  []string{"exec", "container exec"},
+	Short:  "Execute a command in a running container",
+	Effect: Writes,
+	Example: `web = run("nginx", name = "web", detach = True)
+print(web.exec("echo", "hello").stdout)`,
 	FlagsFirst: true,
 }, func(call *Call, p *execParams) (any, error) {
 	if p.Privileged {

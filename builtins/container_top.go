@@ -16,9 +16,11 @@ type topParams struct {
 
 // Top lists the processes in a container.
 var Top = Define(Verb{
-	Paths:      []string{"top", "container top"},
-	Short:      "Display the running processes of a container",
-	Effect:     Reads,
+	Paths:  []string{"top", "container top"},
+	Short:  "Display the running processes of a container",
+	Effect: Reads,
+	Example: `web = run("nginx", name = "web", detach = True)
+print(web.top())`,
 	FlagsFirst: true,
 }, func(call *Call, p *topParams) (container.Processes, error) {
 	return call.Containers.Top(call.Context, string(p.Container), p.Options)

@@ -19,6 +19,7 @@ var EngineStatus = Define(Verb{
 	Paths:    []string{"engine status"},
 	Short:    "Show whether the bundled engine runs, and where it keeps its state",
 	Effect:   Reads,
+	Example:  `print(engine.status().running)`,
 	NoEngine: true,
 }, func(*Call, *engineStatusParams) (engine.Status, error) {
 	return engine.Bundled().Status(), nil
@@ -104,9 +105,10 @@ type repairParams struct {
 
 // Repair takes away what a command that was cut off has left.
 var Repair = Define(Verb{
-	Paths:  []string{"repair", "system repair"},
-	Short:  "Take away what belongs to no container: names, addresses, files, processes",
-	Effect: Destroys,
+	Paths:   []string{"repair", "system repair"},
+	Short:   "Take away what belongs to no container: names, addresses, files, processes",
+	Effect:  Destroys,
+	Example: `print(repair(dry_run = True))`,
 }, func(call *Call, p *repairParams) ([]system.Leftover, error) {
 	return call.System.Repair(call.Context, p.DryRun)
 }, func(call *Call, p *repairParams, list []system.Leftover) error {

@@ -38,9 +38,10 @@ type assembleParams struct {
 // Assemble makes an image from files of the host, without a Dockerfile, a
 // daemon or a network: the same call makes the same image, to the byte.
 var Assemble = Define(Verb{
-	Paths:  []string{"image assemble"},
-	Short:  "Make an image from local files and metadata",
-	Effect: Writes,
+	Paths:   []string{"image assemble"},
+	Short:   "Make an image from local files and metadata",
+	Effect:  Writes,
+	Example: `image.assemble("app:1", file = ["/etc/os-release:/etc/app"], cmd = ["/app"])`,
 }, func(call *Call, p *assembleParams) (image.Image, error) {
 	recipe, err := p.recipe()
 	if err != nil {

@@ -25,6 +25,8 @@ var InspectImage = Define(Verb{
 	Paths:  []string{"image inspect"},
 	Short:  "Display detailed information on one or more images",
 	Effect: Reads,
+	Example: `pull("nginx")
+print(image.inspect("nginx")[0]["RepoTags"])`,
 }, func(call *Call, p *imageInspectParams) ([]Inspected, error) {
 	return inspectAll(call, p.Format, p.Mode, p.Images, func(_ context.Context, ref string) (Inspected, error) {
 		return inspectImage(call, ref, p.Platform, p.Mode == "native")

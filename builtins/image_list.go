@@ -41,6 +41,8 @@ var Images = Define(Verb{
 	Paths:  []string{"images", "image ls", "image list"},
 	Short:  "List images",
 	Effect: Reads,
+	Example: `pull("nginx")
+print([i.name for i in images()])`,
 }, func(call *Call, p *imagesParams) ([]image.Image, error) {
 	return listImages(call, p.filters())
 }, func(call *Call, p *imagesParams, list []image.Image) error {

@@ -22,6 +22,9 @@ var Load = Define(Verb{
 	Paths:  []string{"load", "image load"},
 	Short:  "Load an image from a tar archive or STDIN",
 	Effect: Writes,
+	Example: `pull("nginx")
+image("nginx").save(output = "nginx.tar")
+print(image.load_(input = "nginx.tar"))`,
 }, func(call *Call, p *loadParams) ([]image.Image, error) {
 	in := call.Stdin
 	switch {

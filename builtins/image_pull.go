@@ -38,9 +38,10 @@ type pullParams struct {
 
 // Pull fetches an image from its registry.
 var Pull = Define(Verb{
-	Paths:  []string{"pull", "image pull"},
-	Short:  "Download an image from a registry",
-	Effect: Writes,
+	Paths:   []string{"pull", "image pull"},
+	Short:   "Download an image from a registry",
+	Effect:  Writes,
+	Example: `print(pull("nginx:1.27"))`,
 }, func(call *Call, p *pullParams) (image.Image, error) {
 	opts := image.PullOptions{Platforms: p.Platform, AllPlatforms: p.AllPlatforms}
 	if p.Unpack != "auto" {

@@ -28,6 +28,8 @@ var RemoveImage = Define(Verb{
 	Paths:  []string{"rmi", "image rm", "image remove"},
 	Short:  "Remove one or more images",
 	Effect: Destroys,
+	Example: `pull("nginx")
+image("nginx").rm()`,
 }, func(call *Call, p *rmiParams) (Removals, error) {
 	var out Removals
 	var errs []error

@@ -22,6 +22,8 @@ var Save = Define(Verb{
 	Paths:  []string{"save", "image save"},
 	Short:  "Save one or more images to a tar archive (streamed to STDOUT by default)",
 	Effect: Reads,
+	Example: `pull("nginx")
+image("nginx").save(output = "nginx.tar")`,
 }, func(call *Call, p *saveParams) (string, error) {
 	opts := image.SaveOptions{Platforms: p.Platform, AllPlatforms: p.AllPlatforms}
 	refs := make([]string, len(p.Images))

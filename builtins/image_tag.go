@@ -9,9 +9,11 @@ type tagParams struct {
 
 // Tag gives an image a further name.
 var Tag = Define(Verb{
-	Paths:      []string{"tag", "image tag"},
-	Short:      "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
-	Effect:     Writes,
+	Paths:  []string{"tag", "image tag"},
+	Short:  "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+	Effect: Writes,
+	Example: `pull("nginx")
+image("nginx").tag("web:1")`,
 	FlagsFirst: true,
 }, func(call *Call, p *tagParams) (image.Image, error) {
 	if err := call.Images.Tag(call.Context, string(p.Source), p.Target); err != nil {

@@ -84,9 +84,10 @@ type infoParams struct {
 
 // ShowInfo describes the engine and the host.
 var ShowInfo = Define(Verb{
-	Paths:  []string{"info", "system info"},
-	Short:  "Display system-wide information",
-	Effect: Reads,
+	Paths:   []string{"info", "system info"},
+	Short:   "Display system-wide information",
+	Effect:  Reads,
+	Example: `print(info()["Containers"])`,
 }, func(call *Call, p *infoParams) (any, error) {
 	if p.Mode != "dockercompat" && p.Mode != "native" {
 		return nil, misuse("unknown mode %q: must be one of \"dockercompat\", \"native\"", p.Mode)

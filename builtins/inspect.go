@@ -59,6 +59,8 @@ var Inspect = Define(Verb{
 	Paths:  []string{"inspect"},
 	Short:  "Return low-level information on Docker objects",
 	Effect: Reads,
+	Example: `run("nginx", name = "web", detach = True)
+print(inspect("web")[0]["Name"])`,
 }, func(call *Call, p *inspectParams) ([]Inspected, error) {
 	look, err := p.lookup(call)
 	if err != nil {

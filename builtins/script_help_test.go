@@ -17,6 +17,10 @@ Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
 
 Docker:
     docker tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]
+
+Example:
+    pull("nginx")
+    image("nginx").tag("web:1")
 `},
 		{"image.rm", `rmi(*image, async_=False, force=False)
 
@@ -27,6 +31,10 @@ Remove one or more images
 
 Docker:
     docker rmi [OPTIONS] IMAGE [IMAGE...]
+
+Example:
+    pull("nginx")
+    image("nginx").rm()
 `},
 	} {
 		if got := i.Help(tt.name); got != tt.want {

@@ -90,6 +90,7 @@ var Version = Define(Verb{
 	Paths:    []string{"version"},
 	Short:    "Show the Docker version information",
 	Effect:   Reads,
+	Example:  `print(version().client.version)`,
 	NoEngine: true,
 }, func(call *Call, p *versionParams) (*Versions, error) {
 	if _, err := versionFormat(p.Format); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"go.starlark.net/resolve"
 	starsyntax "go.starlark.net/syntax"
 	"mvdan.cc/sh/v3/syntax"
 
@@ -251,6 +252,7 @@ func (s *Shell) statement(b *strings.Builder, stmt *syntax.Stmt, looks bool) err
 	// What sh alone can do stays a line of sh.
 	line := s.printed(stmt)
 	if name := s.variable(stmt); name != "" {
+		line = strings.ReplaceAll(line, `"${`+name+`[@]}"`, "$"+name) // as it was before it was spread
 		fmt.Fprintf(b, "# not converted, it uses $%s: %s\n", name, strings.ReplaceAll(line, "\n", " "))
 		return nil
 	}
@@ -394,13 +396,45 @@ func (w *words) call(argv []string, extra string) (string, error) {
 		text = "host.run(" + strings.Join(quoted, ", ") + ")"
 	}
 	for name, expr := range w.exprs {
+		if list, ok := strings.CutPrefix(expr, "*"); ok && argv[0] == marked1 {
+			// A list stands for all that is left: a verb takes it as its only such argument.
+			if !onlyRest(text, `"`+name+`"`) {
+				return "", nil
+			}
+			expr = list
+		}
 		text = strings.ReplaceAll(text, `"`+name+`"`, expr)
 	}
-	_, err := (&starsyntax.FileOptions{}).Parse("", text, 0)
+	f, err := (&starsyntax.FileOptions{}).Parse("", text, 0)
+	if err == nil {
+		err = resolve.File(f, func(string) bool { return true }, func(string) bool { return true })
+	}
 	if err != nil || strings.Contains(text, "__word") {
 		return "", nil
 	}
 	return text, nil
+}
+
+// onlyRest tells whether a word is the first argument of a call, or the second of one that
+// takes a command, and the last one without a name.
+func onlyRest(call, word string) bool {
+	name, args, _ := strings.Cut(call, "(")
+	before, after, ok := strings.Cut(args, word)
+	if !ok || after != ")" && !keywordFollows(after) {
+		return false
+	}
+	switch name {
+	case "run", "create", "exec", "ensure.container":
+		return strings.Count(before, ", ") == 1 && strings.HasSuffix(before, ", ")
+	}
+	return before == ""
+}
+
+// keywordFollows tells whether the text goes on with an argument that has a name.
+func keywordFollows(text string) bool {
+	text, ok := strings.CutPrefix(text, ", ")
+	name, _, assigned := strings.Cut(text, " = ")
+	return ok && assigned && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_0123456789") == ""
 }
 
 func literalWord(w *syntax.Word) (string, bool) {
