@@ -71,10 +71,12 @@ test: deps
 docs: bin/nsh
 	bin/nsh doc --markdown docs/reference
 
-check:
+check: bin/nsh
 	@bad=$$(gofmt -l cmd lang builtins runtime stdlib testdata); [ -z "$$bad" ] || { echo "not gofmt-ed: $$bad"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	bin/nsh fmt --check -l stdlib scripts
+	bin/nsh check stdlib stdlib/testdata scripts
 	$(GO) test -count=1 -run TestEdges ./cmd/nsh
 
 .cache/ptybench: testdata/ptybench/main.go $(MODULE)

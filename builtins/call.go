@@ -14,6 +14,7 @@ import (
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
 	"nsh/runtime/plan"
+	"nsh/runtime/recorder"
 	"nsh/runtime/system"
 	"nsh/runtime/undo"
 )
@@ -82,8 +83,8 @@ func (e *Env) Engine(ctx context.Context) (*Engine, error) {
 		return e.engine, nil
 	}
 	if e.planned == nil || e.planOf != p {
-		c, i := plan.Wrap(p, e.engine.Containers, e.engine.Images)
-		e.planOf, e.planned = p, &Engine{Containers: c, Images: i, System: plan.WrapSystem(p, e.engine.System)}
+		c, i := recorder.Wrap(p, e.engine.Containers, e.engine.Images)
+		e.planOf, e.planned = p, &Engine{Containers: c, Images: i, System: recorder.WrapSystem(p, e.engine.System)}
 	}
 	return e.planned, nil
 }

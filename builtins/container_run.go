@@ -14,6 +14,7 @@ import (
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
 	"nsh/runtime/plan"
+	"nsh/runtime/recorder"
 )
 
 // CreateOptions are the flags that run and create share: docker's, and what
@@ -534,9 +535,9 @@ func (f *foreground) run(call *Call, name string, start func(container.Streams) 
 		switch {
 		case err != nil:
 			return nil, err
-		case plan.Planned(p) && call.Script:
+		case recorder.Planned(p) && call.Script:
 			return Result{planned: name, checked: f.check}, nil
-		case plan.Planned(p):
+		case recorder.Planned(p):
 			return nil, nil
 		}
 		return nil, plan.NotKnown("what " + name + " writes")

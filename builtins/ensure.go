@@ -131,7 +131,7 @@ func ensureContainer(call *Call, p *ensureContainerParams) (none Change, err err
 	out.Diff = container.Differences(*have, spec, base)
 	inPlace := true
 	for _, d := range out.Diff {
-		inPlace = inPlace && d.Updatable()
+		inPlace = inPlace && container.Updatable(d)
 	}
 	switch {
 	case len(out.Diff) > 0 && inPlace:
@@ -194,7 +194,7 @@ func dockerUpdate(name string, diff []container.Difference) string {
 func wouldRecreate(name string, diff []container.Difference) error {
 	var fields []string
 	for _, d := range diff {
-		if !d.Updatable() {
+		if !container.Updatable(d) {
 			fields = append(fields, differenceText(d))
 		}
 	}

@@ -16,6 +16,7 @@ var tools = map[string]func(ctx context.Context, env *builtins.Env, io builtins.
 	"check":   checkTool,
 	"convert": convertTool,
 	"doc":     docTool,
+	"fmt":     fmtTool,
 	"plan":    planTool,
 	"test":    testTool,
 }

@@ -164,7 +164,7 @@ func (s *Shell) Script(record []Recorded) (text string, n int) {
 // starlarkScript is an entry as it stands, with its captures as calls. One that only
 // showed a value is for looking.
 func (s *Shell) starlarkScript(r Recorded) string {
-	text := strings.TrimRight(r.Unit.Text, "\n"+blanks)
+	text := strings.TrimRight(r.Unit.Text, blanks)
 	if r.Display {
 		return "" // looked at, and nothing made of it
 	}

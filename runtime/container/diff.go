@@ -12,15 +12,13 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
+
+	"nsh/runtime/plan"
 )
 
-// Difference is one setting that is not as it is asked for. From is empty where
-// nothing is set, To where nothing is asked for.
-type Difference struct {
-	Name string `json:"name"`
-	From string `json:"from,omitempty"`
-	To   string `json:"to,omitempty"`
-}
+// Difference is one setting that is not as it is asked for. From is empty where nothing
+// is set, To where nothing is asked for.
+type Difference = plan.Field
 
 // Base is what an image gives to the containers that are made from it.
 type Base struct {
@@ -48,7 +46,7 @@ func Differences(have Detail, want Spec, base Base) []Difference {
 		if from == to {
 			from, to = from+"@"+have.ImageID, to+"@"+base.ID
 		}
-		out = append(out, Difference{"image", from, to})
+		out = append(out, Difference{Name: "image", From: from, To: to})
 	}
 	is, asked := have.Spec, want
 	is.Ports = have.Ports
@@ -99,7 +97,7 @@ func Differences(have Detail, want Spec, base Base) []Difference {
 		if a[n] == b[n] || !have.Recorded && !known(n) {
 			continue
 		}
-		out = append(out, hide(Difference{n, a[n], b[n]}))
+		out = append(out, hide(Difference{Name: n, From: a[n], To: b[n]}))
 	}
 	return out
 }

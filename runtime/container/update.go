@@ -34,7 +34,7 @@ func (r Resources) Check() error {
 
 // Updatable tells whether a difference can be made good without a new container: a
 // limit that is there, or put there, with another value.
-func (d Difference) Updatable() bool {
+func Updatable(d Difference) bool {
 	switch d.Name {
 	case "blkio_weight", "cpu_period", "cpu_quota", "cpu_rt_period", "cpu_rt_runtime", "cpu_shares", "cpus", "cpuset_cpus", "cpuset_mems",
 		"memory", "memory_reservation", "memory_swap", "pids_limit":
@@ -76,13 +76,13 @@ func ResourceDifferences(have, want Resources) []Difference {
 	var out []Difference
 	for _, d := range b {
 		if is[d.Name] != d.To {
-			out = append(out, Difference{d.Name, is[d.Name], d.To})
+			out = append(out, Difference{Name: d.Name, From: is[d.Name], To: d.To})
 		}
 		delete(is, d.Name)
 	}
 	for _, d := range a {
 		if from, ok := is[d.Name]; ok {
-			out = append(out, Difference{d.Name, from, ""})
+			out = append(out, Difference{Name: d.Name, From: from})
 		}
 	}
 	return out

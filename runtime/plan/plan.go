@@ -1,6 +1,5 @@
-// Package plan is what a run would change. [Wrap] puts a recorder between the verbs
-// and an engine: reads pass, writes are noted as [Change] and made in a copy of the
-// state that only the plan sees, so that what comes after finds what it expects.
+// Package plan is what a run would change. A context carries it; what acts notes what it
+// would do instead of doing it: engines through the package recorder, the host by itself.
 package plan
 
 import (
@@ -8,7 +7,6 @@ import (
 	"strings"
 	"sync"
 
-	"nsh/runtime/container"
 	"nsh/runtime/fault"
 )
 
@@ -27,12 +25,18 @@ type Change struct {
 	// Command is the docker line that does it, "" when there is none.
 	Command string `json:"command,omitempty"`
 
-	id      string // of a container: what its name stands for in Command
-	covered bool   // the Command of an earlier change does this, too
+	// ID is what a container is called by in Command before its name is put there.
+	ID string `json:"-"`
+
+	covered bool // the Command of an earlier change does this, too
 }
 
 // Field is one difference. From is empty where nothing was, To where nothing will be.
-type Field = container.Difference
+type Field struct {
+	Name string `json:"name"`
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+}
 
 // Plan collects changes. Its methods are safe to call at once.
 type Plan struct {
@@ -93,11 +97,12 @@ func Fold(ctx context.Context, c Change) context.Context {
 	if p == nil {
 		return ctx
 	}
-	p.note(ctx, c)
+	p.Note(ctx, c)
 	return context.WithValue(ctx, foldKey{}, true)
 }
 
-func (p *Plan) note(ctx context.Context, c Change) {
+// Note adds a change, unless it is part of one that [Fold] has added.
+func (p *Plan) Note(ctx context.Context, c Change) {
 	if ctx.Value(foldKey{}) != nil {
 		return
 	}
@@ -105,15 +110,15 @@ func (p *Plan) note(ctx context.Context, c Change) {
 		c.covered = true
 		l.once.Do(func() { c.Command, c.covered = l.line, false })
 	}
-	if c.id != "" {
-		c.Command = strings.ReplaceAll(c.Command, c.id, c.Name)
+	if c.ID != "" {
+		c.Command = strings.ReplaceAll(c.Command, c.ID, c.Name)
 	}
 	p.Add(c)
 }
 
-// started turns the creation of a container that was just noted into a run of it.
+// Started turns the creation of a container that was just noted into a run of it.
 // It tells false where that was noted otherwise.
-func (p *Plan) started(name string) bool {
+func (p *Plan) Started(name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := len(p.changes) - 1; i >= 0; i-- {

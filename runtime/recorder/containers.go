@@ -1,4 +1,7 @@
-package plan
+// Package recorder puts a plan between the verbs and an engine: reads pass, writes are
+// noted as [plan.Change] and made in a copy of the state that only the plan sees, so that
+// what comes after finds what it expects.
+package recorder
 
 import (
 	"cmp"
@@ -13,13 +16,14 @@ import (
 
 	"nsh/runtime/container"
 	"nsh/runtime/image"
+	"nsh/runtime/plan"
 )
 
 // Containers is a [container.Service] that notes what would be done instead of doing
 // it. What is planned is seen by what comes after: a container that would be created
 // is listed, one that would be removed is not. Safe to call at once.
 type Containers struct {
-	plan   *Plan
+	plan   *plan.Plan
 	real   container.Service
 	images *Images
 
@@ -33,7 +37,7 @@ type Containers struct {
 var _ container.Service = (*Containers)(nil)
 
 // WrapContainers makes the recorder in front of real.
-func WrapContainers(p *Plan, real container.Service, images *Images) *Containers {
+func WrapContainers(p *plan.Plan, real container.Service, images *Images) *Containers {
 	return &Containers{plan: p, real: real, images: images, state: map[string]*container.Detail{}}
 }
 
@@ -96,12 +100,12 @@ func (s *Containers) Inspect(ctx context.Context, ref string, sizes bool) (conta
 }
 
 // change notes what is done to one container, and how it looks then; a nil fn removes it.
-func (s *Containers) change(ctx context.Context, ref string, c Change, fn func(*container.Detail) error) error {
+func (s *Containers) change(ctx context.Context, ref string, c plan.Change, fn func(*container.Detail) error) error {
 	d, err := s.Inspect(ctx, ref, false)
 	if err != nil {
 		return err
 	}
-	c.Kind, c.Name, c.id = "container", planName(d.Name, d.Spec.Image), d.ID
+	c.Kind, c.Name, c.ID = "container", planName(d.Name, d.Spec.Image), d.ID
 	if fn != nil {
 		if err := fn(&d); err != nil {
 			return err
@@ -115,7 +119,7 @@ func (s *Containers) change(ctx context.Context, ref string, c Change, fn func(*
 	}
 	s.mu.Unlock()
 	if c.Action != "" {
-		s.plan.note(ctx, c)
+		s.plan.Note(ctx, c)
 	}
 	return nil
 }
@@ -163,7 +167,7 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 	s.state[d.ID] = &d
 	s.order = append(s.order, d.ID)
 	s.mu.Unlock()
-	s.plan.note(ctx, Change{Action: "create", Kind: "container", Name: planName(spec.Name, spec.Image), Fields: spec.Settings()})
+	s.plan.Note(ctx, plan.Change{Action: "create", Kind: "container", Name: planName(spec.Name, spec.Image), Fields: spec.Settings()})
 	return d.Container, nil
 }
 
@@ -178,10 +182,10 @@ func (s *Containers) Start(ctx context.Context, ref string, streams *container.S
 		return nil, err
 	}
 	action := "start"
-	if d.Status == container.Running || s.plan.started(planName(d.Name, d.Spec.Image)) {
+	if d.Status == container.Running || s.plan.Started(planName(d.Name, d.Spec.Image)) {
 		action = ""
 	}
-	return process{}, s.change(ctx, d.ID, Change{Action: action}, func(d *container.Detail) error {
+	return process{}, s.change(ctx, d.ID, plan.Change{Action: action}, func(d *container.Detail) error {
 		if d.Status = container.Running; streams != nil {
 			d.Status = container.Exited
 		}
@@ -200,7 +204,7 @@ func (s *Containers) Attach(ctx context.Context, ref string, streams container.S
 
 // Exec notes a process.
 func (s *Containers) Exec(ctx context.Context, ref string, spec container.ExecSpec, _ container.Streams) (container.Process, error) {
-	return process{}, s.change(ctx, ref, Change{Action: "exec", Fields: []Field{{Name: "command", To: strings.Join(spec.Command, " ")}}}, func(d *container.Detail) error {
+	return process{}, s.change(ctx, ref, plan.Change{Action: "exec", Fields: []plan.Field{{Name: "command", To: strings.Join(spec.Command, " ")}}}, func(d *container.Detail) error {
 		if d.Status != container.Running {
 			return container.NotRunning(d.ID, ref)
 		}
@@ -218,7 +222,7 @@ func (s *Containers) Stop(ctx context.Context, ref string, _ container.StopOptio
 	if c.Status != container.Running && c.Status != container.Paused && c.Status != container.Unknown {
 		return nil
 	}
-	return s.change(ctx, c.ID, Change{Action: action}, ended)
+	return s.change(ctx, c.ID, plan.Change{Action: action}, ended)
 }
 
 func ended(d *container.Detail) error {
@@ -235,7 +239,7 @@ func (s *Containers) Kill(ctx context.Context, ref, signal string) error {
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, ref, Change{Action: "kill", Fields: []Field{{Name: "signal", To: cmp.Or(signal, "SIGKILL")}}}, func(d *container.Detail) error {
+	return s.change(ctx, ref, plan.Change{Action: "kill", Fields: []plan.Field{{Name: "signal", To: cmp.Or(signal, "SIGKILL")}}}, func(d *container.Detail) error {
 		if d.Status != container.Running && d.Status != container.Paused {
 			return container.CannotKill(ref, d.ID)
 		}
@@ -248,7 +252,7 @@ func (s *Containers) Kill(ctx context.Context, ref, signal string) error {
 
 // Pause notes it.
 func (s *Containers) Pause(ctx context.Context, ref string) error {
-	return s.change(ctx, ref, Change{Action: "pause"}, func(d *container.Detail) error {
+	return s.change(ctx, ref, plan.Change{Action: "pause"}, func(d *container.Detail) error {
 		switch d.Status {
 		case container.Running:
 			d.Status = container.Paused
@@ -262,7 +266,7 @@ func (s *Containers) Pause(ctx context.Context, ref string) error {
 
 // Unpause notes it.
 func (s *Containers) Unpause(ctx context.Context, ref string) error {
-	return s.change(ctx, ref, Change{Action: "unpause"}, func(d *container.Detail) error {
+	return s.change(ctx, ref, plan.Change{Action: "unpause"}, func(d *container.Detail) error {
 		if d.Status != container.Paused {
 			return container.NotPaused(d.ID)
 		}
@@ -289,7 +293,7 @@ func (s *Containers) Rename(ctx context.Context, ref, name string) error {
 	if err != nil {
 		return err
 	}
-	return s.change(ctx, c.ID, Change{Action: "rename", Fields: []Field{{Name: "name", From: c.Name, To: name}}}, func(d *container.Detail) error {
+	return s.change(ctx, c.ID, plan.Change{Action: "rename", Fields: []plan.Field{{Name: "name", From: c.Name, To: name}}}, func(d *container.Detail) error {
 		d.Name, d.Spec.Name = name, name
 		return nil
 	})
@@ -309,7 +313,7 @@ func (s *Containers) Update(ctx context.Context, ref string, update container.Up
 	if len(fields) == 0 {
 		action = ""
 	}
-	return s.change(ctx, d.ID, Change{Action: action, Fields: fields}, func(d *container.Detail) error {
+	return s.change(ctx, d.ID, plan.Change{Action: action, Fields: fields}, func(d *container.Detail) error {
 		d.Spec = after
 		return nil
 	})
@@ -324,7 +328,7 @@ func (s *Containers) Remove(ctx context.Context, ref string, opts container.Remo
 	if !opts.Force && (c.Status == container.Running || c.Status == container.Paused || c.Status == container.Restarting) {
 		return container.CannotRemove(ref, c.Status)
 	}
-	return s.change(ctx, c.ID, Change{Action: "remove"}, nil)
+	return s.change(ctx, c.ID, plan.Change{Action: "remove"}, nil)
 }
 
 // RemoveAtExit is part of a run that is planned.
@@ -369,7 +373,7 @@ func (s *Containers) untouched(ctx context.Context, ref, what string) (container
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, changed := s.state[c.ID]; changed {
-		return c, NotKnown(fmt.Sprintf(what, c.Name))
+		return c, plan.NotKnown(fmt.Sprintf(what, c.Name))
 	}
 	return c, nil
 }

@@ -1,4 +1,4 @@
-package plan
+package recorder
 
 import (
 	"context"
@@ -10,12 +10,13 @@ import (
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
+	"nsh/runtime/plan"
 )
 
 // Images is an [image.Service] that notes what would be done instead of doing it.
 // What is planned is seen by what comes after. Safe to call at once.
 type Images struct {
-	plan *Plan
+	plan *plan.Plan
 	real image.Service
 	// containers tell whether an image is in use; set by Wrap.
 	containers *Containers
@@ -28,12 +29,12 @@ type Images struct {
 var _ image.Service = (*Images)(nil)
 
 // WrapImages makes the recorder in front of real.
-func WrapImages(p *Plan, real image.Service) *Images {
+func WrapImages(p *plan.Plan, real image.Service) *Images {
 	return &Images{plan: p, real: real, gone: map[string]bool{}}
 }
 
 // Wrap makes the recorders of both, which see each other's plans.
-func Wrap(p *Plan, c container.Service, i image.Service) (*Containers, *Images) {
+func Wrap(p *plan.Plan, c container.Service, i image.Service) (*Containers, *Images) {
 	images := WrapImages(p, i)
 	images.containers = WrapContainers(p, c, images)
 	return images.containers, images
@@ -84,7 +85,7 @@ func (s *Images) Inspect(ctx context.Context, ref, platform string) (image.Detai
 		if d.Name == img.Name {
 			s.mu.Unlock()
 			if d.ID == "" {
-				return d, NotKnown("what image " + image.Familiar(d.Name) + " holds")
+				return d, plan.NotKnown("what image " + image.Familiar(d.Name) + " holds")
 			}
 			return d, nil
 		}
@@ -108,16 +109,16 @@ func (s *Images) Pull(ctx context.Context, ref string, opts image.PullOptions) (
 	if err != nil {
 		return image.Image{}, err
 	}
-	c := Change{Action: "pull", Kind: "image", Name: image.Familiar(name), Command: "docker pull " + image.Familiar(name)}
+	c := plan.Change{Action: "pull", Kind: "image", Name: image.Familiar(name), Command: "docker pull " + image.Familiar(name)}
 	if len(opts.Platforms) > 0 {
-		c.Fields = []Field{{Name: "platform", To: strings.Join(opts.Platforms, ", ")}}
+		c.Fields = []plan.Field{{Name: "platform", To: strings.Join(opts.Platforms, ", ")}}
 	}
 	if img, err := s.Get(ctx, name); err == nil && img.ID != "" {
 		c.Reason = "the registry may have another one by that name"
-		s.plan.note(ctx, c)
+		s.plan.Note(ctx, c)
 		return img, nil
 	}
-	s.plan.note(ctx, c)
+	s.plan.Note(ctx, c)
 	d := image.Detail{Image: image.Image{Name: name}}
 	s.add(d)
 	return d.Image, nil
@@ -145,8 +146,8 @@ func (s *Images) Load(ctx context.Context, r io.Reader, opts image.LoadOptions) 
 				out = append(out, have)
 				continue
 			}
-			c := Change{Action: "load", Kind: "image", Name: image.Familiar(name), Fields: []Field{{Name: "id", From: have.ID, To: id}}}
-			s.plan.note(ctx, c)
+			c := plan.Change{Action: "load", Kind: "image", Name: image.Familiar(name), Fields: []plan.Field{{Name: "id", From: have.ID, To: id}}}
+			s.plan.Note(ctx, c)
 			d := image.Detail{Image: image.Image{Name: name, ID: id}}
 			s.add(d)
 			out = append(out, d.Image)
@@ -179,7 +180,7 @@ func (s *Images) Tag(ctx context.Context, source, target string) error {
 	if err == nil && have.ID == img.ID && img.ID != "" {
 		return nil
 	}
-	s.plan.note(ctx, Change{Action: "tag", Kind: "image", Name: image.Familiar(name), Fields: []Field{{Name: "id", From: have.ID, To: img.ID}}})
+	s.plan.Note(ctx, plan.Change{Action: "tag", Kind: "image", Name: image.Familiar(name), Fields: []plan.Field{{Name: "id", From: have.ID, To: img.ID}}})
 	d := image.Detail{Image: img}
 	d.Name = name
 	s.add(d)
@@ -236,11 +237,11 @@ func (s *Images) Remove(ctx context.Context, ref string, opts image.RemoveOption
 	}
 	s.mu.Unlock()
 	for _, img := range m.Images {
-		c := Change{Action: "remove", Kind: "image", Name: image.Familiar(img.Name)}
+		c := plan.Change{Action: "remove", Kind: "image", Name: image.Familiar(img.Name)}
 		if !last {
 			c.Action, c.Reason = "untag", "the image has other names"
 		}
-		s.plan.note(ctx, c)
+		s.plan.Note(ctx, c)
 	}
 	if last {
 		out = append(out, image.Removed{Deleted: id})
@@ -269,7 +270,7 @@ func (s *Images) Assemble(ctx context.Context, recipe image.Recipe) (image.Image
 	if err == nil && d.ID != "" && have.ID == d.ID {
 		return have, nil
 	}
-	s.plan.note(ctx, Change{Action: "assemble", Kind: "image", Name: image.Familiar(name), Fields: []Field{{Name: "id", From: have.ID, To: d.ID}}})
+	s.plan.Note(ctx, plan.Change{Action: "assemble", Kind: "image", Name: image.Familiar(name), Fields: []plan.Field{{Name: "id", From: have.ID, To: d.ID}}})
 	s.add(d)
 	return d.Image, nil
 }
