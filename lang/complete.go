@@ -2,13 +2,11 @@ package lang
 
 import (
 	"fmt"
-	"io/fs"
-	"path"
+	"slices"
 	"strings"
 
 	startime "go.starlark.net/lib/time"
 	"go.starlark.net/starlark"
-	"go.starlark.net/syntax"
 )
 
 // Member is a name with one line on what it is.
@@ -74,73 +72,32 @@ func brief(v starlark.Value) string {
 
 // StdModules are those of the standard library, as load takes them.
 func (i *Interp) StdModules() []Member {
-	if i.opts.Stdlib == nil {
-		return nil
-	}
 	var out []Member
-	_ = fs.WalkDir(i.opts.Stdlib, ".", func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || path.Ext(p) != ".star" {
-			return nil
-		}
-		m := Member{Name: "@std//" + p}
-		if src, err := fs.ReadFile(i.opts.Stdlib, p); err == nil {
-			if f, err := dialect.Parse(p, src, 0); err == nil {
-				m.Doc = docstringOf(f.Stmts)
-			}
+	for _, name := range i.Modules() {
+		m := Member{Name: name}
+		if text, _, err := i.ModuleDoc(name); err == nil {
+			m.Doc, _, _ = strings.Cut(text, "\n")
 		}
 		out = append(out, m)
-		return nil
-	})
+	}
 	return out
 }
 
 // Exports are the names that a module defines, without running it; nil when it cannot be
 // read.
 func (i *Interp) Exports(module string) []Member {
-	_, read, err := i.locate("", module)
-	if err != nil {
-		return nil
-	}
-	src, err := read()
-	if err != nil || len(src) > maxSource {
-		return nil
-	}
-	f, err := dialect.Parse(module, src, 0)
+	docs, err := i.exports("", module, nil)
 	if err != nil {
 		return nil
 	}
 	var out []Member
-	for _, s := range f.Stmts {
-		doc := ""
-		if def, ok := s.(*syntax.DefStmt); ok {
-			doc = docstringOf(def.Body)
+	for name, d := range docs {
+		m := Member{Name: name}
+		if d != nil {
+			m.Doc = d.Short
 		}
-		if _, ok := s.(*syntax.LoadStmt); ok {
-			continue // what a module loads is its own
-		}
-		bound(s, func(id *syntax.Ident) {
-			if !strings.HasPrefix(id.Name, "_") {
-				out = append(out, Member{id.Name, doc})
-			}
-		})
+		out = append(out, m)
 	}
+	slices.SortFunc(out, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
 	return out
-}
-
-// docstringOf is the first line of the text that statements begin with.
-func docstringOf(stmts []syntax.Stmt) string {
-	if len(stmts) == 0 {
-		return ""
-	}
-	e, ok := stmts[0].(*syntax.ExprStmt)
-	if !ok {
-		return ""
-	}
-	lit, ok := e.X.(*syntax.Literal)
-	if !ok {
-		return ""
-	}
-	text, _ := lit.Value.(string)
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return line
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -47,6 +46,7 @@ func checkTool(_ context.Context, env *builtins.Env, stdio builtins.Stdio, args 
 	}
 	code := 0
 	list := []jsonDiagnostic{}
+	names := &language{env: env}
 	for _, path := range files {
 		src, err := readScript(stdio.In, path)
 		if err != nil {
@@ -54,7 +54,7 @@ func checkTool(_ context.Context, env *builtins.Env, stdio builtins.Stdio, args 
 			code = 2
 			continue
 		}
-		c := checker(env, strings.HasSuffix(path, "_test.star"))
+		c, _ := names.Checker(path)
 		for _, d := range c.Check(path, src) {
 			if d.Severity == lang.Mistake {
 				code = max(code, 1)
@@ -74,14 +74,8 @@ func checkTool(_ context.Context, env *builtins.Env, stdio builtins.Stdio, args 
 	return code
 }
 
-// checker knows the names of scripts, and those of tests for a test.
-func checker(env *builtins.Env, test bool) *lang.Checker {
-	var i *lang.Interp
-	if test {
-		i = testInterpreter(env, io.Discard)
-	} else {
-		i = interpreter(env, builtins.Stdio{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}, nil, false).Interp
-	}
+// checkerOf is a checker that knows the names of i, and command lines.
+func checkerOf(env *builtins.Env, i *lang.Interp) *lang.Checker {
 	c := lang.NewChecker(i)
 	c.Command = (&shell.Shell{Commands: commands{env: env}, Scripts: scripts{Interp: i, env: env}}).CheckLine
 	return c

@@ -17,6 +17,7 @@ var tools = map[string]func(ctx context.Context, env *builtins.Env, io builtins.
 	"convert": convertTool,
 	"doc":     docTool,
 	"fmt":     fmtTool,
+	"lsp":     lspTool,
 	"plan":    planTool,
 	"test":    testTool,
 }
