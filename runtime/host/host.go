@@ -9,10 +9,12 @@ package host
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -82,4 +84,8 @@ func Exists(path string) (bool, error) {
 		return false, nil
 	}
 	return false, about(err, "look at", path)
+}
+
+func sortBy[T any, K cmp.Ordered](list []T, key func(T) K) {
+	slices.SortFunc(list, func(a, b T) int { return cmp.Compare(key(a), key(b)) })
 }
