@@ -248,7 +248,8 @@ func snake(name string) string {
 			if i+1 < len(runes) {
 				after = runes[i+1]
 			}
-			if !unicode.IsUpper(before) || unicode.IsLower(after) {
+			plural := after == 's' && (i+2 == len(runes) || unicode.IsUpper(runes[i+2]))
+			if !unicode.IsUpper(before) || unicode.IsLower(after) && !plural {
 				b.WriteByte('_')
 			}
 		}

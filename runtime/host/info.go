@@ -15,13 +15,13 @@ import (
 // Info is what a machine is.
 type Info struct {
 	Hostname string
-	// OS is the name that people know, OSID and OSVersion what a script compares:
-	// "Debian GNU/Linux 12 (bookworm)", "debian", "12". OSLike are the families.
-	OS        string
-	OSID      string
-	OSVersion string
-	OSLike    []string
-	Kernel    string
+	// OS is the name that people know, Distro and DistroVersion what a script compares:
+	// "Debian GNU/Linux 12 (bookworm)", "debian", "12". DistroLike are the families.
+	OS            string
+	Distro        string
+	DistroVersion string
+	DistroLike    []string
+	Kernel        string
 	// Arch is Go's word: amd64, arm64.
 	Arch   string
 	CPUs   int
@@ -34,10 +34,10 @@ type Info struct {
 	// Virtualization is wsl, lima, docker, podman, lxc, systemd-nspawn, kvm, … and ""
 	// where none shows.
 	Virtualization string
-	// LSM are the security modules: apparmor, selinux. SELinux is enforcing,
+	// LSM are the security modules: apparmor, selinux. Selinux is enforcing,
 	// permissive or "".
 	LSM     []string
-	SELinux string
+	Selinux string
 	Cgroup  Cgroup
 	// Program is the file that nsh runs from.
 	Program string
@@ -65,7 +65,7 @@ func (t Tree) Info() Info {
 	i := Info{Kernel: t.word("proc/sys/kernel/osrelease"), Hostname: t.word("proc/sys/kernel/hostname"), Arch: runtime.GOARCH, CPUs: runtime.NumCPU(),
 		Init: t.word("proc/1/comm"), Rootless: os.Getuid() != 0}
 	release := t.osRelease()
-	i.OS, i.OSID, i.OSVersion, i.OSLike = release["PRETTY_NAME"], release["ID"], release["VERSION_ID"], strings.Fields(release["ID_LIKE"])
+	i.OS, i.Distro, i.DistroVersion, i.DistroLike = release["PRETTY_NAME"], release["ID"], release["VERSION_ID"], strings.Fields(release["ID_LIKE"])
 	lines, _ := t.lines("proc/meminfo")
 	for _, l := range lines {
 		if f := strings.Fields(l); len(f) >= 2 {
@@ -88,9 +88,9 @@ func (t Tree) Info() Info {
 	}
 	switch t.word("sys/fs/selinux/enforce") {
 	case "1":
-		i.SELinux = "enforcing"
+		i.Selinux = "enforcing"
 	case "0":
-		i.SELinux = "permissive"
+		i.Selinux = "permissive"
 	}
 	// Outside of a user namespace all numbers are mapped to themselves.
 	if f := strings.Fields(t.word("proc/self/uid_map")); len(f) > 0 && (len(f) != 3 || f[0] != "0" || f[1] != "0" || f[2] != "4294967295") {

@@ -61,7 +61,7 @@ func TestInfo(t *testing.T) {
 	i.Program, i.Arch, i.CPUs, i.Rootless = "", "", 0, false // of the machine that tests
 	i.Cgroup.Delegated = nil
 	got := fmt.Sprintf("%+v", i)
-	const want = "{Hostname:box OS:Ubuntu 24.04.1 LTS OSID:ubuntu OSVersion:24.04 OSLike:[debian] Kernel:6.8.0-45-generic Arch: CPUs:0 Memory:2079707136 MemoryAvailable:1567707136 Uptime:1m1.5s Init:systemd Virtualization:qemu LSM:[lockdown capability yama apparmor] SELinux: Cgroup:{Version:2 Hybrid:false Path:/user.slice/user-1000.slice/session-2.scope Controllers:[cpuset cpu io memory pids] Delegated:[]} Program: Rootless:false UserNamespace:false}"
+	const want = "{Hostname:box OS:Ubuntu 24.04.1 LTS Distro:ubuntu DistroVersion:24.04 DistroLike:[debian] Kernel:6.8.0-45-generic Arch: CPUs:0 Memory:2079707136 MemoryAvailable:1567707136 Uptime:1m1.5s Init:systemd Virtualization:qemu LSM:[lockdown capability yama apparmor] Selinux: Cgroup:{Version:2 Hybrid:false Path:/user.slice/user-1000.slice/session-2.scope Controllers:[cpuset cpu io memory pids] Delegated:[]} Program: Rootless:false UserNamespace:false}"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

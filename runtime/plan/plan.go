@@ -46,6 +46,7 @@ type Plan struct {
 
 	mu      sync.Mutex
 	changes []Change
+	state   sync.Map // see State
 }
 
 // Add notes a change.
