@@ -17,8 +17,8 @@ import (
 )
 
 // netModule is what a script can ask the network of the host.
-func netModule() *lang.Module {
-	return lang.NewModule("net", "what the network of the host tells",
+func netModule(env *Env) *lang.Module {
+	return lang.NewModule("net", "what the network of the host tells", append(netQuestions(env),
 		lang.Func(`net.tcp(address, timeout="1s") -> bool`, `Tells whether something accepts connections there.
 
 It answers a question: that nobody listens is no failure.
@@ -40,7 +40,7 @@ Args:
   timeout: for the whole of it
 Example:
   r = attempt(net.http, "http://127.0.0.1:1/")
-  print(r.error.kind)`, netHTTP))
+  print(r.error.kind)`, netHTTP))...)
 }
 
 func netTCP(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {

@@ -29,7 +29,7 @@ func noun(name string, get getter) struct{} {
 // verb, and a value a group that has the verbs of that noun as attributes and
 // can be called to get one object.
 func Predeclared(env *Env) starlark.StringDict {
-	out := starlark.StringDict{"group": groupFunction(), "host": hostModule(env), "net": netModule()}
+	out := starlark.StringDict{"group": groupFunction(), "host": hostModule(env), "net": netModule(env), "systemd": systemdModule(env, thisSystemd)}
 	for path, v := range byPath {
 		if !strings.Contains(path, " ") && !reserved[path] {
 			out[scriptWord(path)] = v.builtin(env, scriptWord(path))

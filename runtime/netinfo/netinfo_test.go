@@ -95,7 +95,7 @@ func TestNamespace(t *testing.T) {
 			t.Error(err)
 		}
 		for _, r := range rules {
-			fmt.Fprintf(&got, "%d: from=%s to=%s %s mark=%d iif=%s not=%v suppress=%d %s\n", r.Priority, r.From, r.To, r.TableName, r.Mark, r.Input, r.Invert, r.SuppressPrefix, r.Action)
+			fmt.Fprintf(&got, "%d: from=%s to=%s %s mark=%d iif=%s not=%v suppress=%d %s\n", r.Priority, r.Source, r.To, r.TableName, r.Mark, r.Input, r.Invert, r.SuppressPrefix, r.Action)
 		}
 		for _, q := range []struct {
 			to string

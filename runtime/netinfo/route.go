@@ -35,7 +35,7 @@ type Route struct {
 // Rule is one of the rules that say which table a packet's route is looked up in.
 type Rule struct {
 	Priority int
-	From     string // CIDR; "" is any
+	Source   string // CIDR that the packet comes from; "" is any
 	To       string
 	Table    int
 	// TableName is main, local, default, or the number.
@@ -218,7 +218,7 @@ func Rules(family int) ([]Rule, error) {
 				rule.Mask = int(*r.Mask)
 			}
 			if r.Src != nil {
-				rule.From = r.Src.String()
+				rule.Source = r.Src.String()
 			}
 			if r.Dst != nil {
 				rule.To = r.Dst.String()

@@ -36,7 +36,7 @@ type Manager struct {
 type Unit struct {
 	Name        string
 	Description string
-	Load        string // loaded, not-found, masked, error, …
+	LoadState   string // loaded, not-found, masked, error, …
 	Active      string // active, inactive, failed, activating, …
 	Sub         string // as the type of unit has it: running, exited, listening
 	// Enabled tells whether it comes up at boot; State is the word for that: enabled,
@@ -184,7 +184,7 @@ func (m Manager) Status(ctx context.Context, name string) (Unit, error) {
 		return Unit{}, err
 	}
 	list := units(text, boot())
-	if len(list) == 0 || list[0].Load == "not-found" {
+	if len(list) == 0 || list[0].LoadState == "not-found" {
 		return Unit{}, fault.New(fault.NotFound, "No such unit: %s", name).WithHint("systemd.units(\"*\") lists what is loaded; a new file needs systemd.daemon_reload()")
 	}
 	return list[0], nil
@@ -221,7 +221,7 @@ func blocks(text string) []map[string]string {
 func units(text string, boot time.Time) []Unit {
 	var out []Unit
 	for _, b := range blocks(text) {
-		u := Unit{Name: b["Id"], Description: b["Description"], Load: b["LoadState"], Active: b["ActiveState"], Sub: b["SubState"],
+		u := Unit{Name: b["Id"], Description: b["Description"], LoadState: b["LoadState"], Active: b["ActiveState"], Sub: b["SubState"],
 			State: b["UnitFileState"], Path: b["FragmentPath"], Result: b["Result"]}
 		u.Enabled = u.State == "enabled" || u.State == "enabled-runtime"
 		u.MainPID, _ = strconv.Atoi(b["MainPID"])

@@ -37,7 +37,7 @@ func TestUnits(t *testing.T) {
 	var got strings.Builder
 	boot := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, u := range units(file(t, "show.txt"), boot) {
-		fmt.Fprintf(&got, "%s|%s|%s %s %s|%v %s|%d|%v|%s|%s %d %d\n", u.Name, u.Description, u.Load, u.Active, u.Sub, u.Enabled, u.State, u.MainPID, u.Since.Format(time.TimeOnly), u.Path, u.Result, u.ExitStatus, u.Restarts)
+		fmt.Fprintf(&got, "%s|%s|%s %s %s|%v %s|%d|%v|%s|%s %d %d\n", u.Name, u.Description, u.LoadState, u.Active, u.Sub, u.Enabled, u.State, u.MainPID, u.Since.Format(time.TimeOnly), u.Path, u.Result, u.ExitStatus, u.Restarts)
 	}
 	const want = `broken.service|It fails = always|loaded failed failed|true enabled|0|00:00:00|/etc/systemd/system/broken.service|exit-code 7 0
 dbus.service|D-Bus System Message Bus|loaded active running|false static|39|04:06:16|/lib/systemd/system/dbus.service|success 0 0
