@@ -215,6 +215,11 @@ func hostRun(ctx context.Context, name string, args starlark.Tuple, kwargs []sta
 	if len(argv) == 0 {
 		return nil, fault.New(fault.Invalid, "%s: no program is named", name).WithHint(`host.run("uname", "-r")`)
 	}
+	for _, kv := range env {
+		if variable, _, ok := strings.Cut(kv, "="); !ok || variable == "" {
+			return nil, fault.New(fault.Invalid, "%s: %q of env has no value", name, kv).WithHint(`env is as {"NAME": "value"}`)
+		}
+	}
 	program := argv[0]
 	if len(env) > 0 || cwd != "" && strings.Contains(program, "/") && !filepath.IsAbs(program) {
 		// A PATH, a LD_PRELOAD or a directory of the script's own choice makes the name

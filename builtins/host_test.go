@@ -53,7 +53,7 @@ r = host.run("sh", "-c", "cat; echo $A >&2; pwd; exit 3", stdin = "in ", env = {
 print(r, r.ok, r.code, bool(r), host.run(["true"]).ok)
 e = attempt(host.run, "sh", "-c", "echo no >&2; exit 4").error
 print(e.kind, e.exit_code, e.message, e.hint)
-print(kind(host.run, "sleep", 10, timeout = "50ms"), kind(host.run, "no-such-program"), kind(host.run))
+print(kind(host.run, "sleep", 10, timeout = "50ms"), kind(host.run, "no-such-program"), kind(host.run), kind(host.run, "true", env = ["HOME"]))
 print(host.which("sh")[-3:], host.which("no-such-program"), host.env("NO_SUCH"), host.env("NO_SUCH", "d"))
 print(host.sysctl("kernel.ostype"), kind(host.sysctl, "no.such"), kind(host.sysctl, "../x"), kind(host.sysctl, "a.b", persist = True))
 u = host.user(0)
@@ -72,7 +72,7 @@ file 8 600 0 False True
 conflict True False
 <result 3 "in DIR" "b"> False 3 False True
 exit 4 run "sh -c 'echo no >&2; exit 4'": exit status 4: no with check=False the result is returned, whatever the code
-timeout not_found invalid
+timeout not_found invalid invalid
 /sh None None d
 Linux not_found invalid invalid
 root 0 /root root True not_found

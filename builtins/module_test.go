@@ -199,6 +199,7 @@ func TestSystemdPlan(t *testing.T) {
 	var calls []string
 	p := &plan.Plan{}
 	got := systemdScript(t, plan.With(t.Context(), p), fakeSystemd(&calls), systemdSource+`
+print([u.name for u in systemd.units("other*")])
 print(systemd.status("web"))
 `)
 	const want = `True 252 running
@@ -208,6 +209,7 @@ False True not_found True True
 True False invalid
 [("hello", 3, "web.service", 7)] invalid
 False True True
+["web.service"]
 `
 	if head, tail, _ := strings.Cut(got, "test.star:"); head != want || !strings.Contains(tail, "the status of web.service is known only once it has been done") {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

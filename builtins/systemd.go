@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"context"
+	"path"
 	"sync"
 
 	"go.starlark.net/starlark"
@@ -132,6 +133,18 @@ func (u *plannedUnits) knows(key string) bool {
 	return u.touched[key]
 }
 
+// knowsLike tells whether the plan has acted on a unit that a pattern finds.
+func (u *plannedUnits) knowsLike(m systemd.Manager, pattern string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for key := range u.touched {
+		if ok, err := path.Match(unitKey(m, pattern), key); ok || err != nil {
+			return true
+		}
+	}
+	return false
+}
+
 func systemdUnits(manager newManager) hostFunc {
 	return func(ctx context.Context, name string, args starlark.Tuple, kwargs []starlark.Tuple) (any, error) {
 		pattern, user := "*", false
@@ -141,7 +154,11 @@ func systemdUnits(manager newManager) hostFunc {
 		if err := lang.Require(ctx, lang.HostRead, name, ""); err != nil {
 			return nil, err
 		}
-		return manager(user).Units(ctx, pattern)
+		m := manager(user)
+		if p := plan.From(ctx); p != nil && unitsOf(p).knowsLike(m, pattern) {
+			return nil, plan.NotKnown("the status of these units")
+		}
+		return m.Units(ctx, pattern)
 	}
 }
 
@@ -288,7 +305,7 @@ func systemdWriteUnit(manager newManager) hostFunc {
 			return nil, err
 		}
 		m := manager(user)
-		path, err := m.UnitPath(unit)
+		file, err := m.UnitPath(unit)
 		if err != nil {
 			return nil, err
 		}
@@ -300,7 +317,7 @@ func systemdWriteUnit(manager newManager) hostFunc {
 		if _, err := m.Version(ctx); err != nil {
 			return nil, fault.Wrap(err, "write unit", unit)
 		}
-		real, err := host.Resolve(path)
+		real, err := host.Resolve(file)
 		if err != nil {
 			return nil, err
 		}

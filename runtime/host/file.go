@@ -26,6 +26,11 @@ func Resolve(path string) (string, error) {
 	if err != nil {
 		return "", fault.Wrap(err, "find", path)
 	}
+	if part := strings.Split(abs, "/"); len(part) > 3 && part[1] == "proc" && part[2][0] >= '0' && part[2][0] <= '9' && (part[3] == "root" || part[3] == "cwd") {
+		// Such a link reads as a path of ours, and is one of that process.
+		e := &fault.Error{Kind: fault.Invalid, Op: "find", Subject: path, Message: "it leads into the files of another process"}
+		return "", e.WithHint("cp copies files out of a container; host.run(\"nsenter\", …) goes into a process")
+	}
 	// What is not there has no links: only the part that is there is looked at.
 	rest := ""
 	for at := abs; ; at = filepath.Dir(at) {
@@ -33,8 +38,11 @@ func Resolve(path string) (string, error) {
 		if err == nil {
 			return filepath.Join(real, rest), nil
 		}
+		if err.Error() == "EvalSymlinks: too many links" { // the library has no value for it
+			return "", &fault.Error{Kind: fault.Invalid, Op: "find", Subject: path, Message: "its links lead round in a circle"}
+		}
 		if !errors.Is(err, fs.ErrNotExist) {
-			return "", fault.Wrap(err, "find", path)
+			return "", about(err, "find", path)
 		}
 		if _, err := os.Lstat(at); err == nil {
 			e := &fault.Error{Kind: fault.Conflict, Op: "find", Subject: path, Message: at + " is a link that leads nowhere"}

@@ -40,7 +40,9 @@ func TestResolve(t *testing.T) {
 		{"in/../x", "DIR/x"},
 		{"dangling", `conflict: find "DIR/dangling": DIR/dangling is a link that leads nowhere`},
 		{"dangling/x", `conflict: find "DIR/dangling/x": DIR/dangling is a link that leads nowhere`},
-		{"loop", `internal: find "DIR/loop": EvalSymlinks: too many links`},
+		{"loop", `invalid: find "DIR/loop": its links lead round in a circle`},
+		{"sub/../../../../../../../../../../proc/1/root/etc", `invalid: find "DIR/sub/../../../../../../../../../../proc/1/root/etc": it leads into the files of another process`},
+		{"out/x", `not_found: find "DIR/out/x": a part of the path is no directory`},
 		{"a\x00b", `invalid: "DIR/a\x00b" is no path`},
 	} {
 		got, err := Resolve(dir + "/" + tt.path)

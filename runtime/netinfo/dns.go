@@ -66,11 +66,13 @@ func GetResolvers(ctx context.Context, root string) (Resolvers, error) {
 	if text, err := host.Read(filepath.Join(root, "run/systemd/resolve/resolv.conf"), 1<<20); err == nil {
 		r.Upstream, _, _ = parseResolv(text)
 	}
-	servers, err := host.Run(ctx, host.Command{Argv: []string{"resolvectl", "dns"}})
+	asking, cancel := context.WithTimeout(ctx, 3*time.Second) // a resolved that does not start takes 25
+	defer cancel()
+	servers, err := host.Run(asking, host.Command{Argv: []string{"resolvectl", "dns"}})
 	if err != nil || servers.Code != 0 {
 		return r, ctx.Err() // it is a convenience that not every machine has
 	}
-	domains, err := host.Run(ctx, host.Command{Argv: []string{"resolvectl", "domain"}})
+	domains, err := host.Run(asking, host.Command{Argv: []string{"resolvectl", "domain"}})
 	if err == nil && domains.Code == 0 {
 		r.Links = parseResolvectl(servers.Stdout, domains.Stdout)
 	}
