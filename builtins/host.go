@@ -51,7 +51,7 @@ func hostModule(env *Env) *lang.Module {
 	return lang.NewModule("host", "the machine nsh runs on: programs, files, settings",
 		f(`host.run(*argv, check=True, stdin="", env={}, cwd="", timeout=None, reads=False) -> result`, `Runs a program and gives its result: code, stdout, stderr, ok.
 
-No shell is in between. The environment is small: PATH with the directories of sbin behind it, HOME, USER, LANG=C.UTF-8, TERM, TMPDIR, XDG_RUNTIME_DIR, the bus and the proxies; env adds to it. A program that writes more than 16 MiB is ended, and so is all it started when the script ends. A plan notes it and does not run it.
+There is no shell in between, and no terminal: what asks for a password fails. The environment is small: PATH with the directories of sbin behind it, HOME, USER, LANG=C.UTF-8, TERM, TMPDIR, XDG_RUNTIME_DIR, the bus and the proxies; env adds to it. A program that writes more than 16 MiB is ended, and so is all it started when the script ends. A plan notes it and does not run it.
 
 Args:
   argv: words, or one list

@@ -92,8 +92,8 @@ func executable(file string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// Run runs a program to its end, and gives a code other than 0 as an Output, not an
-// error. When ctx ends the program and all it started get SIGTERM, and two seconds
+// Run runs a program to its end, without a terminal, and gives a code other than 0 as an
+// Output, not an error. When ctx ends the program and all it started get SIGTERM, and two seconds
 // later SIGKILL. It fails with kind not_found when there is no such program, and with
 // invalid when a stream is longer than [MaxOutput]: the program is ended then.
 func Run(ctx context.Context, c Command) (Output, error) {
@@ -133,7 +133,9 @@ func Run(ctx context.Context, c Command) (Output, error) {
 	cmd.Stdin = strings.NewReader(c.Stdin)
 	stdout, stderr := &bounded{stop: stop}, &bounded{stop: stop}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A session of its own, not only a group: one that asks the terminal for a password
+	// would be stopped for good in the background; without a terminal it fails.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	// Then the library kills the program and closes our ends of its streams.
 	cmd.WaitDelay = killGrace

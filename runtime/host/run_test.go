@@ -30,6 +30,7 @@ func TestRun(t *testing.T) {
 		{Command{Argv: []string{"./here"}, Dir: dir}, Output{0, "here " + dir + "/here\n", ""}, ""},
 		{Command{Argv: []string{"here"}, Env: []string{"PATH=" + dir + ":/bin"}}, Output{0, "here " + dir + "/here\n", ""}, ""},
 		{Command{Argv: []string{"sh", "-c", "echo $LANG $A"}, Env: []string{"A=b"}}, Output{0, "C.UTF-8 b\n", ""}, ""},
+		{Command{Argv: []string{"sh", "-c", `set -- $(cat /proc/$$/stat); test $6 = $$; echo $? $7`}}, Output{0, "0 0\n", ""}, ""},
 		{Command{Argv: []string{"sh", "-c", "kill -9 $$"}}, Output{137, "", ""}, ""},
 		// What stays behind in the background does not hold up the caller for good.
 		{Command{Argv: []string{"sh", "-c", "sleep 100 & echo $!"}}, Output{}, "kept"},

@@ -196,6 +196,7 @@ func TestPathMTU(t *testing.T) {
 		{"near", "", "10.1.0.2", "mtu=1500 route=1500 c0 1500 answered=true hole=false"},
 		{"odd", "ip -n R$$ link set r1 mtu 1337; ip -n S$$ link set s1 mtu 1337", "10.2.0.3", "mtu=1337 route=1337 c0 1500 answered=true hole=false"},
 		{"self", "", "127.0.0.1", "mtu=65535 route=65535 lo 65536 answered=true hole=false"},
+		{"six", "", "::1", "mtu=65535 route=65536 lo 65536 answered=true hole=false"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			hold := t.TempDir() + "/pid"
