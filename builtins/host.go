@@ -205,6 +205,10 @@ func hostRun(ctx context.Context, name string, args starlark.Tuple, kwargs []sta
 	var stdin, cwd string
 	var env KeyValues
 	var timeout lang.Duration
+	kwargs, err := revealed(name, kwargs, "env", "stdin")
+	if err != nil {
+		return nil, err
+	}
 	if err := lang.UnpackArgs(name, nil, kwargs, "check?", &check, "stdin?", &stdin, "env?", &env, "cwd?", &cwd, "timeout??", &timeout, "reads?", &reads); err != nil {
 		return nil, err
 	}
@@ -247,7 +251,7 @@ func hostRun(ctx context.Context, name string, args starlark.Tuple, kwargs []sta
 	if err != nil {
 		return nil, err
 	}
-	r := Result(out)
+	r := Result{Code: out.Code, Stdout: out.Stdout, Stderr: out.Stderr}
 	if check {
 		if err := r.Err("run", line); err != nil {
 			return nil, err

@@ -14,6 +14,7 @@ import (
 
 	"nsh/lang"
 	"nsh/runtime/fault"
+	"nsh/runtime/plan"
 )
 
 // netModule is what a script can ask the network of the host.
@@ -70,6 +71,9 @@ func netTCP(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, k
 	return starlark.True, nil
 }
 
+// maxRedirects is that of Go's client.
+const maxRedirects = 10
+
 // maxBody bounds what an answer may fill our memory with.
 const maxBody = 64 << 20
 
@@ -90,6 +94,11 @@ func netHTTP(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, 
 	if err := lang.Require(ctx, lang.HostNet, b.Name(), req.URL.Host); err != nil {
 		return nil, err
 	}
+	// A request that asks changes nothing; what any other does nobody knows beforehand.
+	if p := plan.From(ctx); p != nil && method != "GET" && method != "HEAD" && method != "OPTIONS" {
+		p.Add(plan.Change{Action: "run", Kind: "host", Name: method + " " + url})
+		return nil, plan.NotKnown("the answer to " + method + " " + url)
+	}
 	if headers != nil {
 		for _, kv := range headers.Items() {
 			k, ok1 := starlark.AsString(kv[0])
@@ -103,11 +112,17 @@ func netHTTP(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, 
 	// A transport of its own: nothing of one call, such as an idle connection
 	// to a container that has gone since, is seen by the next.
 	tr := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
-	resp, err := (&http.Client{Transport: tr}).Do(req)
+	redirected := func(req *http.Request, via []*http.Request) error {
+		if len(via) >= maxRedirects {
+			return fault.New(fault.Unavailable, "stopped after %d redirects", maxRedirects)
+		}
+		return lang.Require(ctx, lang.HostNet, b.Name(), req.URL.Host)
+	}
+	resp, err := (&http.Client{Transport: tr, CheckRedirect: redirected}).Do(req)
 	if err != nil {
 		e := &fault.Error{Kind: fault.Unavailable, Op: "fetch", Subject: url, Message: err.Error()}
 		switch k := fault.KindOf(err); k {
-		case fault.Cancelled, fault.Timeout:
+		case fault.Cancelled, fault.Timeout, fault.Denied:
 			e.Kind = k
 		}
 		return nil, e

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -162,6 +163,20 @@ func (v *Verb) unpack(p reflect.Value, name string, args starlark.Tuple, kwargs 
 		}
 	}
 	return nil
+}
+
+// revealed gives the keywords of a call with the secrets of some as texts.
+func revealed(fn string, kwargs []starlark.Tuple, names ...string) ([]starlark.Tuple, error) {
+	out := make([]starlark.Tuple, len(kwargs))
+	for i, kv := range kwargs {
+		key := string(kv[0].(starlark.String))
+		v, err := reveal(kv[1], slices.Contains(names, key))
+		if err != nil {
+			return nil, fault.New(fault.Invalid, "%s: for parameter %q: %v", fn, key, err)
+		}
+		out[i] = starlark.Tuple{kv[0], v}
+	}
+	return out, nil
 }
 
 // reveal gives a value with its secrets as texts, for a parameter that may have them.
