@@ -53,7 +53,7 @@ Args:
   code: from 0 to 255`, exit},
 		{"breakpoint()", `Stops the script and opens a prompt where it stands, with the variables of that place.
 
-Leaving the prompt goes on with the script.`, breakpoint},
+Leaving the prompt goes on with the script, whose variables are as they were.`, breakpoint},
 		{"flag(name, default=None, help=\"\", choices=[])", `Declares a flag of the script and gives its value.
 
 It stands at the top level, and is read before the script runs: nsh SCRIPT --help lists

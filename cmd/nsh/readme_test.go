@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"nsh/builtins"
 )
 
 // TestReadme runs the script of the README on the images of its tour.
@@ -57,5 +59,37 @@ func TestDemo(t *testing.T) {
 	}
 	if out := run(t, env, "nsh", "-c", "ps -aq; images -q"); out != "" {
 		t.Errorf("it leaves %s", out)
+	}
+}
+
+// TestPagesCheck: the scripts of the README and of the reference are without mistakes.
+func TestPagesCheck(t *testing.T) {
+	t.Parallel()
+	names := &language{env: &builtins.Env{Program: "nsh"}}
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```python\n(.*?)```\n")
+	n := 0
+	for _, page := range append(pages, "../../README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range block.FindAllStringSubmatch(string(text), -1) {
+			path := "page.star"
+			if strings.Contains(m[1], "def test_") {
+				path = "page_test.star"
+			}
+			c, _ := names.Checker(path)
+			for _, d := range c.Check(path, []byte(m[1])) {
+				t.Errorf("%s: %s", page, c.Text(d))
+			}
+			n++
+		}
+	}
+	if n < 3 {
+		t.Errorf("%d scripts were found", n)
 	}
 }

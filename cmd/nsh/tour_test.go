@@ -95,8 +95,8 @@ func (tr *tour) block(body string) string {
 	return b.String()
 }
 
-func (tr *tour) start() {
-	tr.cmd = exec.Command(filepath.Join(value(tr.env, "REPO"), "bin/nsh"))
+func (tr *tour) start(args ...string) string {
+	tr.cmd = exec.Command(filepath.Join(value(tr.env, "REPO"), "bin/nsh"), args...)
 	tr.cmd.Env, tr.cmd.Dir = tr.env, tr.dir
 	tty, err := pty.StartWithSize(tr.cmd, &pty.Winsize{Rows: 50, Cols: 118})
 	if err != nil {
@@ -117,7 +117,7 @@ func (tr *tour) start() {
 			}
 		}
 	}()
-	tr.wait()
+	return tr.wait()
 }
 
 // types sends a line and gives what came until the next prompt.
@@ -163,4 +163,55 @@ func (tr *tour) normal(s string) string {
 	s = tourID.ReplaceAllString(s, "8d3c8f1b…")
 	s = tourShort.ReplaceAllString(s, "8d3c8f1b0a27")
 	return tourAge.ReplaceAllString(s, "5 seconds ago")
+}
+
+// TestBreakpoint stops in a frame, looks around, changes nothing, goes on, and ends the
+// script from the prompt.
+func TestBreakpoint(t *testing.T) {
+	t.Parallel()
+	root := repository(t)
+	dir := t.TempDir()
+	script := filepath.Join(dir, "b.star")
+	if err := os.WriteFile(script, []byte("top = 1\n\ndef f(x):\n    y = x + top\n    breakpoint()\n    print(\"went on\", y)\n\nf(2)\nf(3)\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tr := &tour{t: t, env: []string{"REPO=" + root, "TERM=dumb", "HOME=" + dir, "PATH=" + os.Getenv("PATH")}, dir: dir}
+	got := tr.start("b.star")
+	for _, line := range []string{"x, y, top", "y = 10", "y", "nope", "%quit"} {
+		got += "> " + line + "\n" + tr.types(line)
+	}
+	got += "> exit(3)\n" + tr.types("exit(3)")
+	const want = `b.star:5:15: stopped in f; %quit or Ctrl-D goes on, exit(1) ends the script
+        breakpoint()
+                  ^
+> x, y, top
+(2, 3, 1)
+> y = 10
+> y
+10
+> nope
+<4>:1:1: undefined: nope (did you mean None?)
+    nope
+    ^
+hint: did you mean the command "top"?
+> %quit
+went on 3
+b.star:5:15: stopped in f; %quit or Ctrl-D goes on, exit(1) ends the script
+        breakpoint()
+                  ^
+> exit(3)
+`
+	if got = strings.ReplaceAll(got, "\r\n", "\n"); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if err := tr.cmd.Wait(); err == nil || tr.cmd.ProcessState.ExitCode() != 3 {
+		t.Errorf("it ends with %v", err)
+	}
+	// Without a terminal there is nobody to ask.
+	cmd := exec.Command(filepath.Join(root, "bin/nsh"), script)
+	cmd.Env = tr.env
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "breakpoint: there is no terminal to ask at") {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
