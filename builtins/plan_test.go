@@ -353,6 +353,15 @@ print(r.action, r.container.status)
 print(absent.container("web", "nobody")[0].action, absent.container("web")[0].action, containers(all = True))
 print(ensure.image("box:1").action, ensure.image("redis:7").action, ensure.image("redis:7").action)
 print(attempt(ensure.container, "box:1").error)
+# A replacement was cut off: before the new one was made, and after.
+c = run("box:1", "sleep", "60", name = "cut", detach = True, stop_timeout = 0)
+c.stop().rename("cut-replaced-" + c.id[:5])
+r = ensure.container("box:1", "sleep", "60", name = "cut", stop_timeout = 0)
+print(r.action, r.container == c, [x.name for x in containers(all = True)])
+c.rename("cut-replaced-" + c.id[:5])
+run("box:1", "sleep", "60", name = "cut", detach = True, stop_timeout = 0)
+r = ensure.container("box:1", "sleep", "60", name = "cut", stop_timeout = 0)
+print(r.action, r.container == c, [x.name for x in containers(all = True)])
 `)
 	const want = `create True 0 running
 none False 0 running
@@ -370,6 +379,8 @@ stop exited
 remove none []
 none pull none
 ensure container: --name is what it is known by: give one
+start True ["cut"]
+none False ["cut"]
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
@@ -388,6 +399,8 @@ container web: unchanged
 image box:1: unchanged
 image redis:7: pulled
 image redis:7: unchanged
+container cut: started
+container cut: unchanged
 `
 	if notices.String() != told {
 		t.Errorf("told\n%s\nwant\n%s", &notices, told)
