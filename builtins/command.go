@@ -168,7 +168,7 @@ func (v *Verb) invoke(c *Call, p reflect.Value) (any, error) {
 			return nil, usageError{err} // no daemon has answered
 		}
 		c.Engine = eng
-	} else if pl := plan.From(c.Context); pl != nil && v.Effect != Reads {
+	} else if pl := plan.From(c.Context); pl != nil && v.Effect != Reads && !v.NotYet {
 		pl.Add(plan.Change{Action: v.name(), Kind: "engine", Name: "bundled"})
 		return nil, nil
 	}

@@ -416,3 +416,23 @@ func showChanges[P any](call *Call, _ *P, list []Change) error {
 	}
 	return nil
 }
+
+// Networks and volumes are no nouns yet: what they will be called says so.
+var (
+	_ = notYet("ensure network", "Make a network be there as described", "the default network is made by the first container that joins it")
+	_ = notYet("ensure volume", "Make a volume be there", "bind a directory of the host: volume = [\"/srv/data:/data\"]")
+	_ = notYet("absent network", "Make networks not be there", "")
+	_ = notYet("absent volume", "Make volumes not be there", "")
+)
+
+func notYet(path, short, instead string) *Verb {
+	return Define(Verb{Paths: []string{path}, Short: short + " (not built yet)", Effect: Writes, NoEngine: true, NotYet: true}, func(call *Call, p *struct {
+		Names []string `arg:"NAME [NAME...]"`
+	}) (any, error) {
+		e := fault.New(fault.Invalid, "%s is not built yet", call.Verb.Paths[0])
+		if instead != "" {
+			e = e.WithHint("%s", instead)
+		}
+		return nil, usageError{e}
+	}, nil)
+}

@@ -193,7 +193,7 @@ func TestPlanWrites(t *testing.T) {
 		"absent image":     {"absent image spare:2 nobody"},
 	}
 	for _, v := range Verbs() {
-		if v.Effect == Reads {
+		if v.Effect == Reads || v.NotYet {
 			continue
 		}
 		all, ok := lines[v.Paths[0]]

@@ -74,6 +74,8 @@ type Verb struct {
 	CommandOnly string
 	// Example is a call in Starlark that runs, for help and reference.
 	Example string
+	// NotYet is for a verb that is only there to say that it is not.
+	NotYet bool
 	// NoEngine is for verbs that work without any engine.
 	NoEngine bool
 

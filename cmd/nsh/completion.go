@@ -48,6 +48,9 @@ func completeWords(ctx context.Context, g *globals, env *builtins.Env, io builti
 		c = builtins.Complete(env, []string{last})
 		c.Now = append(c.Now, builtins.Choice{Text: "completion", Doc: "Print a script that completes nsh in another shell"})
 		if g.program == "nsh" {
+			for _, name := range sortedKeys(tools) {
+				c.Now = append(c.Now, builtins.Choice{Text: name, Doc: tools[name].short})
+			}
 			c.Files = strings.ContainsAny(last, "/.") // of a script
 		}
 	case before[0] == "completion":
@@ -56,7 +59,7 @@ func completeWords(ctx context.Context, g *globals, env *builtins.Env, io builti
 				c.Now = append(c.Now, builtins.Choice{Text: s})
 			}
 		}
-	case g.program == "nsh" && isScript(before[0]):
+	case g.program == "nsh" && (isScript(before[0]) || tools[before[0]].run != nil):
 		c.Files = true
 	default:
 		c = builtins.Complete(env, append(before, last))

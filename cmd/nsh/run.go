@@ -52,7 +52,7 @@ func Run(args []string, io builtins.Stdio) int {
 		fmt.Fprintf(io.Out, "%s version %s\n", program, version)
 		return 0
 	case g.help || program != "nsh" && len(words) == 0:
-		fmt.Fprint(io.Out, builtins.Help(env))
+		fmt.Fprint(io.Out, g.helpText(env))
 		return 0
 	case g.command != nil:
 		return session(env, io, words).RunString(ctx, *g.command)
@@ -62,8 +62,8 @@ func Run(args []string, io builtins.Stdio) int {
 		return completion(io, words[1:])
 	case program == "nsh" && isScript(words[0]):
 		return script(ctx, env, io, words[0], words[1:])
-	case program == "nsh" && tools[words[0]] != nil:
-		return tools[words[0]](ctx, env, io, words[1:])
+	case program == "nsh" && tools[words[0]].run != nil:
+		return tools[words[0]].run(ctx, env, io, words[1:])
 	}
 	return builtins.Run(ctx, env, io, words)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -10,16 +11,38 @@ import (
 	"nsh/lang"
 )
 
-// tools are the words of nsh that are no verbs: they are about scripts, and docker
-// knows nothing of them.
-var tools = map[string]func(ctx context.Context, env *builtins.Env, io builtins.Stdio, args []string) int{
-	"check":   checkTool,
-	"convert": convertTool,
-	"doc":     docTool,
-	"fmt":     fmtTool,
-	"lsp":     lspTool,
-	"plan":    planTool,
-	"test":    testTool,
+// tool is a word of nsh that is no verb: it is about scripts, and docker knows nothing
+// of it.
+type tool struct {
+	run   func(ctx context.Context, env *builtins.Env, io builtins.Stdio, args []string) int
+	short string
+}
+
+var tools = map[string]tool{
+	"check":   {checkTool, "Find the mistakes in scripts without running them"},
+	"convert": {convertTool, "Write command lines as Starlark"},
+	"doc":     {docTool, "Show what there is to call"},
+	"fmt":     {fmtTool, "Format scripts"},
+	"lsp":     {lspTool, "Serve an editor"},
+	"plan":    {planTool, "Show what a script would change"},
+	"test":    {testTool, "Run the tests of scripts"},
+}
+
+// help is docker's help, and what nsh has beside it.
+func (g *globals) helpText(env *builtins.Env) string {
+	text := builtins.Help(env)
+	if g.program != "nsh" {
+		return text
+	}
+	var b strings.Builder
+	b.WriteString("\nScripts:\n")
+	fmt.Fprintf(&b, "  %-11s %s\n", "FILE.star", "Run a script; FILE.star --help lists its flags")
+	for _, name := range sortedKeys(tools) {
+		fmt.Fprintf(&b, "  %-11s %s\n", name, tools[name].short)
+	}
+	fmt.Fprintf(&b, "  %-11s %s\n", "completion", "Print a script that completes nsh in another shell")
+	fmt.Fprintf(&b, "\nOptions:\n%s", lang.FlagUsages(g.set))
+	return strings.Replace(text, "\nRun 'nsh COMMAND", b.String()+"\nRun 'nsh COMMAND", 1)
 }
 
 // toolFlags parses the flags of a tool and prints its help when that is asked for.
