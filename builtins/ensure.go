@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 
+	"go.starlark.net/starlark"
+
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
@@ -52,6 +54,10 @@ func differenceText(d container.Difference) string {
 	}
 	return d.Name + ": " + d.From + " → " + d.To
 }
+
+var _ = value(func(env *Env, d container.Difference) starlark.Value {
+	return &record{env: env, v: reflect.ValueOf(d), kind: "difference", text: differenceText(d)}
+})
 
 // tell says what was done: a script that ensures things is read by what it changed.
 func (c Change) tell(w io.Writer) { fmt.Fprintln(w, c.text()) }
