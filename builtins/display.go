@@ -23,6 +23,8 @@ type View struct {
 	Wide bool      // all fields, nothing cut
 	Cols int       // of the screen; 0: no bound
 	Now  time.Time // what ages are counted from; zero: the time it is
+
+	depth int // of the value in the one that is shown
 }
 
 // maxRows bounds a table that nobody asked for line by line.
@@ -135,8 +137,15 @@ func (w View) field(v starlark.HasAttrs, name string) string {
 	return w.text(name, x)
 }
 
+// maxDepth is how far a table looks into a value: one may hold itself. What lies deeper
+// is as print has it, which knows of that.
+const maxDepth = 3
+
 // text is a value inside of a table: on one line.
 func (w View) text(name string, v starlark.Value) string {
+	if w.depth++; w.depth > maxDepth {
+		return visible(v.String())
+	}
 	switch v := v.(type) {
 	case starlark.NoneType:
 		return ""

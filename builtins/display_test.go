@@ -40,6 +40,8 @@ web        box:1   running   0.0.0.0:8080->80/tcp   About an hour ago`},
 		{`struct(name = "日本", n = 3)`, "n      3\nname   日本"},
 		{`container("web").exec("echo", "hello")`, "hello"},
 		{`container("web").exec("sh", "-c", "exit 3", check = False)`, "code   3"},
+		{`[d.update({"self": d, "list": [d]}) for d in [{}]]`, "[None]"},
+		{`[(d.update({"self": d}), d)[1] for d in [{"a": 1}]][0]`, "a      1\nself   a=1, self=a=1, self=\"a\"=1, \"self\"={\"a\": 1, \"self\": {...}}"},
 		{`None`, `None`},
 		{`time.parse_duration("90s")`, `1m30s`},
 	} {

@@ -181,6 +181,14 @@ func revealed(fn string, kwargs []starlark.Tuple, names ...string) ([]starlark.T
 
 // reveal gives a value with its secrets as texts, for a parameter that may have them.
 func reveal(v starlark.Value, allowed bool) (starlark.Value, error) {
+	return revealDeep(v, allowed, 0)
+}
+
+func revealDeep(v starlark.Value, allowed bool, depth int) (starlark.Value, error) {
+	// No parameter is deeper, and a list may hold itself.
+	if depth > 4 {
+		return v, nil
+	}
 	switch x := v.(type) {
 	case *lang.Secret:
 		if !allowed {
@@ -191,7 +199,7 @@ func reveal(v starlark.Value, allowed bool) (starlark.Value, error) {
 		out := make([]starlark.Value, x.Len())
 		for i := range out {
 			var err error
-			if out[i], err = reveal(x.Index(i), allowed); err != nil {
+			if out[i], err = revealDeep(x.Index(i), allowed, depth+1); err != nil {
 				return nil, err
 			}
 		}
@@ -199,7 +207,7 @@ func reveal(v starlark.Value, allowed bool) (starlark.Value, error) {
 	case *starlark.Dict:
 		out := starlark.NewDict(x.Len())
 		for _, kv := range x.Items() {
-			val, err := reveal(kv[1], allowed)
+			val, err := revealDeep(kv[1], allowed, depth+1)
 			if err != nil {
 				return nil, err
 			}
