@@ -2,6 +2,7 @@ package builtins
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -536,7 +537,10 @@ func (f *foreground) run(call *Call, name string, start func(container.Streams) 
 		case err != nil:
 			return nil, err
 		case recorder.Planned(p) && call.Script:
-			return Result{planned: name, checked: f.check}, nil
+			if c, err := call.Containers.Get(call.Context, name); err == nil {
+				name = cmp.Or(c.Name, c.ShortID())
+			}
+			return Result{planned: call.Verb.name() + " in " + name, checked: f.check}, nil
 		case recorder.Planned(p):
 			return nil, nil
 		}

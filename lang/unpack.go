@@ -2,6 +2,7 @@ package lang
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -53,11 +54,23 @@ func Closest(word string, candidates []string) string {
 	sort.Strings(sorted)
 	best := ""
 	for _, c := range sorted {
-		if d := levenshtein.ComputeDistance(word, c); d > 0 && d <= limit {
+		d := levenshtein.ComputeDistance(word, c)
+		if d == 2 && swapped(word, c) {
+			d = 1 // the slip of fingers
+		}
+		if d > 0 && d <= limit {
 			best, limit = c, d-1
 		}
 	}
 	return best
+}
+
+// swapped tells whether two words have the same letters.
+func swapped(a, b string) bool {
+	x, y := []byte(a), []byte(b)
+	slices.Sort(x)
+	slices.Sort(y)
+	return string(x) == string(y)
 }
 
 // Duration is a time that a script gives: "1m30s", a number of seconds, or

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -47,6 +48,16 @@ func Run(args []string, io builtins.Stdio) int {
 	defer stop()
 	ctx, release := g.bounds(ctx)
 	defer release()
+	code := g.run(ctx, env, io, words)
+	if code != 0 && g.timeout > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return timedOut
+	}
+	return code
+}
+
+// run is what the flags and the words ask for.
+func (g *globals) run(ctx context.Context, env *builtins.Env, io builtins.Stdio, words []string) int {
+	program := g.program
 	switch {
 	case g.version:
 		fmt.Fprintf(io.Out, "%s version %s\n", program, version)
