@@ -20,6 +20,8 @@ image=docker.io/library/bench:1
 
 # median NAME COMMAND: milliseconds, by hyperfine without a shell in between
 median() { hyperfine -N --warmup 3 --runs "$RUNS" --export-json "$out" "$1" >/dev/null 2>&1; sed -n 's/.*"median": \([0-9.e-]*\).*/\1/p' "$out" | head -1; }
+# fastest is for what only computes: all that the machine adds is noise
+fastest() { hyperfine -N --warmup 1 --runs 10 --export-json "$out" "$1" >/dev/null 2>&1; sed -n 's/.*"min": \([0-9.e-]*\).*/\1/p' "$out" | head -1; }
 row() { awk -v n="$1" -v a="$2" -v b="$3" -v bound="$4" 'BEGIN { r = a / b; printf "%-48s %8.1f ms %8.1f ms   %5.2f  (bound %s) %s\n", n, a * 1000, b * 1000, r, bound, r <= bound ? "ok" : "MISSED" }'; }
 
 printf '%-48s %11s %11s   %s\n' "measure" "nsh" "peer" "ratio"
@@ -40,7 +42,7 @@ def loop():
 
 print(loop())
 STAR
-row "loops in Starlark / starlark-go's own command" "$(RUNS=5 median "$NSH $dir/loop.star")" "$(RUNS=5 median ".cache/starlark -recursion $dir/loop.star")" 1.1
+row "loops in Starlark / starlark-go's own command" "$(fastest "$NSH $dir/loop.star")" "$(fastest ".cache/starlark -recursion $dir/loop.star")" 1.1
 "$NSH" -c 't0 = time.now(); parallel(lambda x: x, range(200)); print("parallel, 200 items that do nothing:               %s (bound 20ms)" % (time.now() - t0))'
 for i in $(seq 20); do "$NSH" run -d --network none --name "bench$i" bench:1 sleep 600 >/dev/null; done
 row "nsh ps / ctr containers ls, 20 containers" "$(median "$NSH ps")" "$(median "$CTR -a $sock containers ls")" 1.2
