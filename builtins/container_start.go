@@ -102,6 +102,9 @@ var Exec = Define(Verb{
 print(web.exec("echo", "hello").stdout)`,
 	FlagsFirst: true,
 }, func(call *Call, p *execParams) (any, error) {
+	if err := sandboxedContainer(call, string(p.Container)); err != nil {
+		return nil, err
+	}
 	if p.Privileged {
 		if err := lang.Require(call.Context, lang.HostExec, call.Verb.scriptName(), "privileged"); err != nil {
 			return nil, err

@@ -52,7 +52,7 @@ func callGroup(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple
 	}
 	ctx := lang.Context(thread)
 	var j *undo.Journal
-	// A plan does nothing that could be undone; a group in a group is undone by both.
+	// A plan does nothing that could be undone.
 	if onError == "rollback" && plan.From(ctx) == nil {
 		j = &undo.Journal{}
 		ctx = undo.With(ctx, j)
@@ -83,6 +83,10 @@ func callGroup(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple
 	// The interrupt that ended a step must not keep it from being undone.
 	detached := context.WithoutCancel(lang.Context(thread))
 	if len(errs) == 0 {
+		if outer := undo.From(lang.Context(thread)); outer != nil {
+			outer.Adopt(j)
+			return starlark.NewList(results), nil
+		}
 		return starlark.NewList(results), j.Commit(detached)
 	}
 	undone, err := j.Rollback(detached)

@@ -471,6 +471,12 @@ print(r.ok, [n for n, _ in names()])
 r = attempt(group, lambda: fail("one"), lambda: container("kept").rm(), lambda: fail("three"), on_error = "continue")
 print(r.error.message, [n for n, _ in names()])
 print(attempt(group, 3).error, attempt(group, on_error = "x").error)
+rm("another", "new", force = True)
+run("box:1", "sleep", "60", name = "old", detach = True)
+inner = lambda: group(lambda: rm("old", force = True), lambda: run("box:1", "sleep", "60", name = "in", detach = True))
+print(attempt(group, inner, lambda: fail("after the inner one")).error.message, names())
+group(inner)
+print(names())
 `)
 	const want = `[("another", "exited"), ("new", "running"), ("old-replaced-298c9", "exited")] [<image box:1>, <image box:2>]
 group: step 2 of 3: no
@@ -482,6 +488,8 @@ try; undone: update container another, tag image box:2, rename container other t
 False ["another", "kept", "new"]
 group: step 1 of 3: one ["another", "new"]
 group: step 1: got int, want function group: on_error is "rollback", "stop" or "continue", not "x"
+group: step 2 of 2: after the inner one [("old", "running")]
+[("in", "running")]
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -40,6 +40,27 @@ func realPath(path string) string {
 
 // sandboxed asks for all that a request takes of the host.
 func (o *CreateOptions) sandboxed(call *Call, s container.Spec) error {
+	return hostNeeds(call, s, s.Mounts)
+}
+
+// sandboxedContainer asks for all that a container has of the host, for somebody who
+// would run programs in it.
+func sandboxedContainer(call *Call, ref string) error {
+	if !lang.Sandboxed(call.Context) {
+		return nil
+	}
+	d, err := call.Containers.Inspect(call.Context, ref, false)
+	if err != nil {
+		return err
+	}
+	if !d.Recorded {
+		// What another tool has given it is not known.
+		return lang.Require(call.Context, lang.HostExec, call.Verb.scriptName(), "")
+	}
+	return hostNeeds(call, d.Spec, d.Mounts)
+}
+
+func hostNeeds(call *Call, s container.Spec, mounts []container.Mount) error {
 	if !lang.Sandboxed(call.Context) {
 		return nil
 	}
@@ -52,14 +73,33 @@ func (o *CreateOptions) sandboxed(call *Call, s container.Spec) error {
 		flag  string
 	}{
 		{s.Security.Privileged, "privileged"}, {len(s.Security.CapAdd) > 0, "cap_add"}, {len(s.Resources.Devices) > 0, "device"},
-		{s.PidMode != "" && s.PidMode != "private", "pid"}, {s.IPCMode == "host", "ipc"}, {s.UTSMode == "host", "uts"}, {s.CgroupNS == "host", "cgroupns"},
+		{s.PidMode != "" && s.PidMode != "private", "pid"}, {s.IPCMode == "host" || strings.HasPrefix(s.IPCMode, "container:"), "ipc"}, {s.UTSMode == "host", "uts"}, {s.CgroupNS == "host", "cgroupns"},
 		{s.Security.Seccomp != "", "security_opt"}, {s.Security.AppArmor != "", "security_opt"}, {s.Security.UnmaskedPaths, "security_opt"},
-		{s.Security.WritableCgroups, "security_opt"}, {len(s.Security.Label) > 0, "security_opt"}, {s.Runtime != "", "runtime"}, {s.InitBinary != "", "init_binary"},
+		{s.Security.WritableCgroups, "security_opt"}, {len(s.Security.Label) > 0, "security_opt"}, {s.Runtime != "" && s.Runtime != "io.containerd.runc.v2", "runtime"}, {s.InitBinary != "", "init_binary"},
 		{s.Resources.CgroupParent != "", "cgroup_parent"}, {len(s.Annotations) > 0, "annotation"}, {len(s.Sysctls) > 0 && hostNetwork(s), "sysctl"},
+		{s.Systemd != "" && s.Systemd != "false", "systemd"}, {s.Rootfs, "rootfs"},
 	} {
 		if x.given {
 			if err := require(lang.HostExec, x.flag); err != nil {
 				return err
+			}
+		}
+	}
+	for _, n := range s.Networks {
+		// Another container's network may be the host's.
+		other, ok := strings.CutPrefix(n, "container:")
+		if !ok {
+			continue
+		}
+		c, err := call.Containers.Get(call.Context, other)
+		if err != nil {
+			return err
+		}
+		for _, e := range c.Networks {
+			if e.Network == "host" || strings.HasPrefix(e.Network, "ns:") || strings.HasPrefix(e.Network, "container:") {
+				if err := require(lang.HostNet, ""); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -68,7 +108,7 @@ func (o *CreateOptions) sandboxed(call *Call, s container.Spec) error {
 			return err
 		}
 	}
-	for _, m := range s.Mounts {
+	for _, m := range mounts {
 		if m.Type == "bind" {
 			if err := require(bindPermission(m), realPath(m.Source)); err != nil {
 				return err

@@ -27,6 +27,9 @@ func TestSandbox(t *testing.T) {
 		t.Fatal(err)
 	}
 	play(t, env, "run -d --name web box:1 sleep 60")
+	play(t, env, "run -d --name mighty --privileged box:1 sleep 60")
+	play(t, env, "run -d --name mounted -v "+open+":/host box:1 sleep 60")
+	play(t, env, "run -d --name onhost --network host box:1 sleep 60")
 	run := func(allow, src string) string {
 		t.Helper()
 		box := &lang.Sandbox{}
@@ -44,9 +47,9 @@ func TestSandbox(t *testing.T) {
 	}
 	if got := run("", `
 c = run("box:1", "sleep", "60", name = "in", detach = True, tmpfs = ["/t"], memory = "64m", publish = ["8080:80"])
-print(c.exec("echo", "hello").stdout, [x.name for x in containers()])
+print(c.exec("echo", "hello").stdout, [x.name for x in sorted(containers())])
 c.rm(force = True)
-`); got != "hello\n [\"in\", \"web\"]\n" {
+`); got != "hello\n [\"in\", \"mighty\", \"mounted\", \"onhost\", \"web\"]\n" {
 		t.Errorf("a sandbox has no containers: %s", got)
 	}
 	for _, tt := range []struct{ call, allow, want string }{
@@ -71,6 +74,12 @@ c.rm(force = True)
 		{`image.assemble("x", file = ["` + secretFile + `:/f"])`, "", `image.assemble "` + secretFile + `": the sandbox does not allow host.read`},
 		{`container("web").exec("true", env_file = ["` + secretFile + `"])`, "", `exec "` + secretFile + `": the sandbox does not allow host.read`},
 		{`container("web").exec("true", privileged = True)`, "", `exec "privileged": the sandbox does not allow host.exec`},
+		{`exec("mighty", "true")`, "", `exec "privileged": the sandbox does not allow host.exec`},
+		{`exec("mounted", "true")`, "", `exec "` + open + `": the sandbox does not allow host.write`},
+		{`exec("onhost", "true")`, "", `exec: the sandbox does not allow host.net`},
+		{`run("box:1", network = "container:onhost")`, "", `run: the sandbox does not allow host.net`},
+		{`run("box:1", volumes_from = ["mounted"])`, "", `run "` + open + `": the sandbox does not allow host.write`},
+		{`run("box:1", ipc = "container:web")`, "", `run "ipc": the sandbox does not allow host.exec`},
 		{`net.tcp("127.0.0.1:1")`, "", `net.tcp "127.0.0.1:1": the sandbox does not allow host.net`},
 		{`net.http("http://127.0.0.1:1/")`, "", `net.http "127.0.0.1:1": the sandbox does not allow host.net`},
 		{`engine.stop()`, "", `engine.stop "engine": the sandbox does not allow host.write`},

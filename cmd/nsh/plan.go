@@ -33,7 +33,7 @@ func planTool(ctx context.Context, env *builtins.Env, io builtins.Stdio, args []
 	var f planFlags
 	f.register(set)
 	command := set.StringP("command", "c", "", "Plan these lines instead of a script")
-	if code, done := toolFlags(set, io, "plan [OPTIONS] SCRIPT [ARG...]", "Show what a script would change, and change nothing.\n\nThe status is 0 when nothing is to change, 2 when something is, and 1 after an error.", args); done {
+	if code, done := toolFlags(set, io, "plan [OPTIONS] SCRIPT [ARG...]", "Show what a script would change, and change nothing. It asks the engine what there is,\nwhich is started for that when it does not run.\n\nThe status is 0 when nothing is to change, 2 when something is, and 1 after an error.", args); done {
 		return code
 	}
 	words := set.Args()

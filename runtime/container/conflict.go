@@ -56,3 +56,12 @@ func NotPaused(id string) error {
 func PausedExec(id string) error {
 	return fault.New(fault.Conflict, "Container %s is paused, unpause the container before exec", id)
 }
+
+// OfPod is the error of changing what Kubernetes has made.
+func OfPod(verb, ref, pod string) error {
+	hint := "change the pod with kubectl"
+	if verb == "remove" {
+		hint = "let the kubelet remove it, or use --force"
+	}
+	return fault.New(fault.Conflict, "cannot %s container %q: it belongs to Kubernetes pod %s", verb, ref, pod).WithHint("%s", hint)
+}

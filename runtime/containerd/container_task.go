@@ -602,7 +602,7 @@ func (s *Containers) Remove(ctx context.Context, ref string, opts container.Remo
 		return container.CannotRemove(cmp.Or(c.Name, c.ID), c.Status)
 	}
 	if c.Pod != "" && !opts.Force {
-		return fault.New(fault.Conflict, "cannot remove container %q: it belongs to Kubernetes pod %s", ref, c.Pod).WithHint("let the kubelet remove it, or use --force")
+		return container.OfPod("remove", ref, c.Pod)
 	}
 	if f.task != nil {
 		if alive(c.Status) || f.task.Status == task.Status_CREATED {

@@ -3,6 +3,7 @@ package containerd
 import (
 	"context"
 	"encoding/json"
+	"reflect"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/task"
@@ -31,6 +32,9 @@ func (s *Containers) Update(ctx context.Context, ref string, update container.Up
 	f, err := s.again(ctx, r.ID)
 	if err != nil {
 		return err
+	}
+	if pod := s.value(f).Pod; pod != "" {
+		return container.OfPod("update", ref, pod)
 	}
 	oci, err := ociSpec(f.Container)
 	if err != nil {
@@ -87,21 +91,31 @@ func (s *Containers) setLimits(ctx context.Context, id string, limits *specs.Lin
 	return errgrpc.ToNative(err)
 }
 
-// over puts what is set in limits into res. Devices and what else is there stays.
+// over puts what is set in limits into res, field by field. Devices and what else is there
+// stays.
 func over(res, limits *specs.LinuxResources) {
-	if limits.CPU != nil {
-		res.CPU = limits.CPU
-	}
-	if limits.Memory != nil {
-		res.Memory = limits.Memory
-	}
-	if limits.Pids != nil {
-		res.Pids = limits.Pids
-	}
-	if limits.BlockIO != nil {
-		res.BlockIO = limits.BlockIO
-	}
+	merge(&res.CPU, limits.CPU)
+	merge(&res.Memory, limits.Memory)
+	merge(&res.Pids, limits.Pids)
+	merge(&res.BlockIO, limits.BlockIO)
 	if len(limits.Unified) > 0 {
 		res.Unified = limits.Unified
 	}
+}
+
+func merge[T any](into **T, from *T) {
+	if from == nil {
+		return
+	}
+	merged := new(T)
+	if *into != nil {
+		*merged = **into
+	}
+	a, b := reflect.ValueOf(merged).Elem(), reflect.ValueOf(from).Elem()
+	for i := range b.NumField() {
+		if !b.Field(i).IsZero() {
+			a.Field(i).Set(b.Field(i))
+		}
+	}
+	*into = merged
 }

@@ -140,6 +140,9 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 			}
 		}
 	}
+	if err := spec.Resources.Check(); err != nil {
+		return container.Container{}, err
+	}
 	d := container.Detail{Spec: spec, Recorded: true}
 	d.Planned, d.Status, d.Labels, d.Created = true, container.Created, spec.Labels, time.Now()
 	if !spec.Rootfs {
@@ -305,9 +308,15 @@ func (s *Containers) Update(ctx context.Context, ref string, update container.Up
 	if err != nil {
 		return err
 	}
+	if d.Pod != "" {
+		return container.OfPod("update", ref, d.Pod)
+	}
 	before := d.Spec
 	after := before
 	update.Apply(&after.Resources)
+	if err := after.Resources.Check(); err != nil {
+		return err
+	}
 	fields := container.ResourceDifferences(before.Resources, after.Resources)
 	action := "update"
 	if len(fields) == 0 {
@@ -327,6 +336,9 @@ func (s *Containers) Remove(ctx context.Context, ref string, opts container.Remo
 	}
 	if !opts.Force && (c.Status == container.Running || c.Status == container.Paused || c.Status == container.Restarting) {
 		return container.CannotRemove(ref, c.Status)
+	}
+	if c.Pod != "" && !opts.Force {
+		return container.OfPod("remove", ref, c.Pod)
 	}
 	return s.change(ctx, c.ID, plan.Change{Action: "remove"}, nil)
 }

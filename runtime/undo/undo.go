@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -70,6 +71,22 @@ func (j *Journal) Commit(ctx context.Context) error {
 		errs = append(errs, fn(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// Adopt takes over what another journal has done: a group within this one, which went
+// well and is undone with it.
+func (j *Journal) Adopt(inner *Journal) {
+	inner.mu.Lock()
+	steps, commits, made := inner.steps, inner.commits, inner.made
+	inner.steps, inner.commits, inner.made = nil, nil, nil
+	inner.mu.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.steps, j.commits = append(j.steps, steps...), append(j.commits, commits...)
+	if j.made == nil {
+		j.made = map[string]bool{}
+	}
+	maps.Copy(j.made, made)
 }
 
 type journalKey struct{}
@@ -223,7 +240,11 @@ func (s *Containers) Remove(ctx context.Context, ref string, opts container.Remo
 		}
 	}
 	if c.Name != aside {
-		if err := s.Rename(ctx, c.ID, aside); err != nil {
+		err := s.Rename(ctx, c.ID, aside)
+		if fault.Is(err, fault.NotFound) {
+			return nil // it was one of --rm, and went with its end
+		}
+		if err != nil {
 			return err
 		}
 	}
