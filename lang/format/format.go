@@ -50,8 +50,7 @@ func Source(path string, src []byte) ([]byte, error) {
 	return out, nil
 }
 
-// patience is how long a file may take: buildtools has inputs, which nobody writes, that
-// it does not come to an end with.
+// patience is how long a file may take. An editor waits for it, and the parser is not ours.
 const patience = 10 * time.Second
 
 // printed is what buildtools makes of a file.
