@@ -172,8 +172,9 @@ func (s *Shell) starlarkScript(r Recorded) string {
 }
 
 // Convert writes a line of a prompt as Starlark: a command as the call that does the
-// same, what goes through host programs as host.run. The text ends with a newline.
-func (s *Shell) Convert(line string) (string, error) {
+// same, with again as one that finds nothing to do when that is done already; what goes
+// through host programs as host.run. The text ends with a newline.
+func (s *Shell) Convert(line string, again bool) (string, error) {
 	units, err := s.Split(line)
 	if err != nil {
 		return "", err
@@ -182,7 +183,7 @@ func (s *Shell) Convert(line string) (string, error) {
 	for _, u := range units {
 		switch u.Verdict {
 		case Command:
-			text, err := s.command(u.Text, true)
+			text, err := s.command(u.Text, mode{looks: true, again: again})
 			if err != nil {
 				return "", err
 			}
@@ -200,17 +201,21 @@ func (s *Shell) Convert(line string) (string, error) {
 
 // convert is [Shell.Convert] of a command for a script that is run more than once: what
 // only looks is left out.
-func (s *Shell) convert(line string) (string, error) { return s.command(line, false) }
+func (s *Shell) convert(line string) (string, error) { return s.command(line, mode{again: true}) }
 
-// command writes a command line as calls. looks keeps those that change nothing.
-func (s *Shell) command(line string, looks bool) (string, error) {
+// mode is how command lines are converted: looks keeps those that change nothing, again
+// is that of [Commands.Convert].
+type mode struct{ looks, again bool }
+
+// command writes a command line as calls.
+func (s *Shell) command(line string, m mode) (string, error) {
 	file, err := s.parse(line)
 	if err != nil {
 		return "", err
 	}
 	var b strings.Builder
 	for _, stmt := range file.Stmts {
-		if err := s.statement(&b, stmt, looks); err != nil {
+		if err := s.statement(&b, stmt, m); err != nil {
 			return "", err
 		}
 	}
@@ -219,24 +224,24 @@ func (s *Shell) command(line string, looks bool) (string, error) {
 
 // statement writes one simple command, or a chain of them with &&, which in a script
 // is one after the other: the first that fails ends it.
-func (s *Shell) statement(b *strings.Builder, stmt *syntax.Stmt, looks bool) error {
+func (s *Shell) statement(b *strings.Builder, stmt *syntax.Stmt, m mode) error {
 	if len(stmt.Redirs) == 0 && !stmt.Negated {
 		switch c := stmt.Cmd.(type) {
 		case *syntax.BinaryCmd:
 			if c.Op == syntax.AndStmt {
-				if err := s.statement(b, c.X, looks); err != nil {
+				if err := s.statement(b, c.X, m); err != nil {
 					return err
 				}
-				return s.statement(b, c.Y, looks)
+				return s.statement(b, c.Y, m)
 			}
 			if text, ok := s.pipe(c); ok {
 				b.WriteString(text + "\n")
 				return nil
 			}
 		case *syntax.CallExpr:
-			w := &words{s: s, again: !looks}
+			w := &words{s: s, again: m.again}
 			if argv, ok := w.all(c); ok {
-				if argv[0] == marked1 && (len(argv) == 1 || !looks && s.Commands.Reads(argv[1:])) {
+				if argv[0] == marked1 && (len(argv) == 1 || !m.looks && s.Commands.Reads(argv[1:])) {
 					return nil
 				}
 				text, err := w.call(argv, "")

@@ -36,12 +36,15 @@ func TestConvert(t *testing.T) {
 		"x = $(ps -q)":                       `x = sh("ps -q").stdout.rstrip("\n")`,
 		"for c in containers():\n  c.stop()": "for c in containers():\n  c.stop()",
 	} {
-		got, err := s.Convert(line)
+		got, err := s.Convert(line, false)
 		if err != nil || got != want+"\n" {
 			t.Errorf("%s: got %s (%v), want %s", line, got, err, want)
 		}
 	}
-	if _, err := s.Convert("%quit"); err == nil {
+	if got, err := s.Convert("stop web", true); err != nil || got != "ensure.stop(\"web\")\n" {
+		t.Errorf("for another time: %s (%v)", got, err)
+	}
+	if _, err := s.Convert("%quit", false); err == nil {
 		t.Error("a word of the shell is converted")
 	}
 }
