@@ -8,6 +8,7 @@ import (
 
 	"go.starlark.net/resolve"
 	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
 	"go.starlark.net/syntax"
 
 	"nsh/runtime/fault"
@@ -358,15 +359,24 @@ type Fixed interface {
 func (m *Module) FixedAttrs() {}
 
 func (k *checking) fixed(e syntax.Expr) starlark.HasAttrs {
-	f, ok := k.predeclared(e).(Fixed)
-	if !ok {
-		return nil
+	switch v := k.predeclared(e).(type) {
+	case Fixed:
+		return v
+	case *starlarkstruct.Module: // those of starlark-go: json, math, time
+		return v
+	case *starlark.List: // args
+		return v
 	}
-	return f
+	return nil
 }
 
 func (k *checking) attribute(n *syntax.DotExpr) {
 	has := k.fixed(n.X)
+	if v := k.predeclared(n.X); has == nil && v != nil {
+		if _, ok := v.(starlark.HasAttrs); !ok {
+			k.add(n.Name, "attribute", "a %s has no attributes", v.Type())
+		}
+	}
 	if has == nil || slices.Contains(has.AttrNames(), n.Name.Name) {
 		return
 	}
@@ -415,6 +425,15 @@ func (k *checking) docOf(fn syntax.Expr) *Doc {
 
 // call compares the arguments of a call with the parameters.
 func (k *checking) call(n *syntax.CallExpr) {
+	if v := k.predeclared(n.Fn); v != nil {
+		if _, ok := v.(starlark.Callable); !ok {
+			e := k.add(n.Fn, "call", "a %s is called, which is no function", v.Type())
+			if has, ok := v.(starlark.HasAttrs); ok {
+				e.Hint = "it has " + strings.Join(has.AttrNames(), ", ")
+			}
+			return
+		}
+	}
 	d := k.docOf(n.Fn)
 	if d == nil {
 		return
