@@ -239,6 +239,7 @@ func TestPlanSees(t *testing.T) {
 	play(t, env, "run -d --name old box:1")
 	lock()
 	got := planScript(t, env, `
+defer(lambda: container("www").rm(force = True)) # the plan does not come to it
 c = run("box:1", "serve", name = "web", detach = True, publish = ["8080:80", "81"], env = {"A": "1", "DB_PASSWORD": "hush"})
 print(c.name, c.status, [x.name for x in containers()], c.ports[0].host_port)
 print(attempt(run, "box:1", name = "web").error.kind)
@@ -258,7 +259,7 @@ conflict
 exited True
 gone
 True 0
-test.star:13:17: the host port of 0.0.0.0:0->81/tcp is known only once it has been done
+test.star:14:17: the host port of 0.0.0.0:0->81/tcp is known only once it has been done
     print(c.ports[1].host_port)
                     ^
 hint: the plan goes as far as this

@@ -395,10 +395,19 @@ func (i *Interp) inScope(t *starlark.Thread, fn starlark.Callable, rest starlark
 	top := len(s.open) - 1
 	list := s.open[top]
 	s.open = s.open[:top]
+	if unplanned(Context(t), err) {
+		return v, err
+	}
 	if derr := i.runDeferred(Context(t), t, list); err == nil {
 		err = derr
 	}
 	return v, err
+}
+
+// unplanned tells that a plan has come to its end before the script has. What the
+// script has deferred would show as if it came here.
+func unplanned(ctx context.Context, err error) bool {
+	return plan.From(ctx) != nil && fault.Is(err, fault.NotKnown)
 }
 
 // deferGrace is how long deferred calls may take after Ctrl-C.

@@ -406,6 +406,9 @@ func (i *Interp) finish(ctx context.Context, err error) error {
 	defers := i.defers
 	i.defers = nil
 	i.mu.Unlock()
+	if unplanned(ctx, err) {
+		return err
+	}
 	root := &starlark.Thread{Name: "deferred"}
 	for round := 0; len(defers) > 0; round++ {
 		root.SetLocal(localDepth, round) // one that defers itself comes to an end
