@@ -72,6 +72,9 @@ func (f planFlags) show(io builtins.Stdio, p *plan.Plan, complete bool, code int
 		fmt.Fprint(io.Out, plan.Docker(changes))
 	case code == 0 || len(changes) > 0:
 		fmt.Fprint(io.Out, plan.Text(changes))
+		if !complete {
+			fmt.Fprintln(io.Out, "The plan ends before the script does, at the line above.")
+		}
 	}
 	switch {
 	case code != 0:
