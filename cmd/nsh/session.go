@@ -183,6 +183,7 @@ func session(env *builtins.Env, io builtins.Stdio, args []string) *shell.Shell {
 	return &shell.Shell{
 		Commands: commands{env: env, out: io.Out, shown: i.SetResult}, Scripts: i, Stdio: shell.Stdio{In: io.In, Out: io.Out, Err: io.Err},
 		Interrupt: shell.NotifyInterrupt(env.Proxying),
+		IsTool:    func(word string) bool { return toolWords[word] },
 		Plan: func(ctx context.Context, io shell.Stdio, flags []string, run func(context.Context) int) int {
 			return planLine(ctx, io, i.Scrub, flags, run)
 		},

@@ -28,7 +28,11 @@ var tools = map[string]tool{
 	"test":    {testTool, "Run the tests of scripts"},
 }
 
-// help is docker's help, and what nsh has beside it.
+// toolWords are those of tools, by themselves: a session asks for them, and planning is
+// what a session can do.
+var toolWords = map[string]bool{"check": true, "convert": true, "doc": true, "fmt": true, "lsp": true, "plan": true, "test": true}
+
+// helpText is docker's help, and what nsh has beside it.
 func (g *globals) helpText(env *builtins.Env) string {
 	text := builtins.Help(env)
 	if g.program != "nsh" {

@@ -48,6 +48,14 @@ func (s *Shell) starlarkHint(text string) {
 	if _, _, ok := s.Scripts.Lookup(w); ok {
 		return
 	}
+	if s.IsTool != nil && s.IsTool(w) {
+		also := ""
+		if w == "plan" {
+			also = "; %plan LINE plans a line"
+		}
+		fmt.Fprintf(s.Stdio.Err, "hint: nsh %s is for scripts: write !nsh %s%s\n", w, line, also)
+		return
+	}
 	if _, err := exec.LookPath(w); err == nil {
 		fmt.Fprintf(s.Stdio.Err, "hint: %q is a program of the host: write !%s\n", w, line)
 		return

@@ -65,6 +65,9 @@ type Shell struct {
 	Commands Commands
 	Scripts  Scripts
 	Stdio    Stdio
+	// IsTool tells the words of the program that are about scripts and no verbs; nil:
+	// there are none.
+	IsTool func(word string) bool
 	// Plan runs a line so that nothing is changed, and shows what would be; flags are
 	// those of %plan. nil: there is no %plan.
 	Plan func(ctx context.Context, io Stdio, flags []string, run func(context.Context) int) int
