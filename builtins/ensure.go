@@ -14,6 +14,7 @@ import (
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
 	"nsh/runtime/plan"
+	"nsh/runtime/recorder"
 	"nsh/runtime/undo"
 )
 
@@ -112,27 +113,32 @@ func ensureContainer(call *Call, p *ensureContainerParams) (none Change, err err
 	if err != nil {
 		return none, wrong(err)
 	}
-	if err := ensureImage(call, string(p.Image), p.Platform, p.Pull, p.Quiet || call.Script); err != nil {
-		return none, err
+	if !p.Rootfs {
+		if err := ensureImage(call, string(p.Image), p.Platform, p.Pull, p.Quiet || call.Script); err != nil {
+			return none, err
+		}
 	}
 	have, aside, err := current(call, p.Name)
 	if err != nil {
 		return none, err
 	}
 	out := Change{Action: "none", kind: "container", name: p.Name}
+	var base container.Base
+	if !p.Rootfs {
+		base, err = baseOf(call, string(p.Image), p.Platform)
+		if err != nil && !fault.Is(err, fault.NotKnown) {
+			return none, err
+		}
+	}
 	if have == nil {
 		out.Action = "create"
-		call.Context = plan.Fold(call.Context, plan.Change{Action: p.verb(), Kind: "container", Name: p.Name, Fields: spec.Settings(), Command: p.docker()})
+		call.Context = plan.Fold(call.Context, plan.Change{Action: p.verb(), Kind: "container", Name: p.Name, Fields: spec.Settings(base), Command: p.docker()})
 		c, err := makeContainer(call, spec, p.State)
 		if err != nil {
 			return none, err
 		}
 		out.Container = c
 		return changed(call, out)
-	}
-	base, err := baseOf(call, string(p.Image), p.Platform)
-	if err != nil && !fault.Is(err, fault.NotKnown) {
-		return none, err
 	}
 	out.Diff = container.Differences(*have, spec, base)
 	inPlace := true
@@ -245,8 +251,7 @@ func baseOf(call *Call, ref, platform string) (container.Base, error) {
 	if err != nil {
 		return container.Base{}, err
 	}
-	c := d.Config
-	return container.Base{ID: d.ID, Env: c.Env, Entrypoint: c.Entrypoint, Command: c.Cmd, WorkDir: c.WorkingDir, User: c.User, Labels: c.Labels}, nil
+	return recorder.Base(d), nil
 }
 
 // makeContainer creates one and brings it into its state; one that does not start goes again.

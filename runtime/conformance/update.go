@@ -60,10 +60,10 @@ var settings = []promise{
 			other := s.random(seed)
 			want := map[string]bool{}
 			a, b := map[string]string{}, map[string]string{}
-			for _, x := range spec.Settings() {
+			for _, x := range spec.Settings(container.Base{}) {
 				a[x.Name] = x.To
 			}
-			for _, x := range other.Settings() {
+			for _, x := range other.Settings(container.Base{}) {
 				b[x.Name] = x.To
 				want[x.Name] = a[x.Name] != x.To
 			}

@@ -103,10 +103,11 @@ func Differences(have Detail, want Spec, base Base) []Difference {
 }
 
 // Settings are what is asked for that is not the default, as [Differences] would
-// give them for a container that is not there.
-func (s Spec) Settings() []Difference {
+// give them for a container that is not there. The zero Base stands for an image of which
+// nothing is known.
+func (s Spec) Settings(base Base) []Difference {
 	out := []Difference{{Name: "image", To: s.Image}}
-	all := s.settings(Base{})
+	all := s.settings(base)
 	names := make([]string, 0, len(all))
 	for n := range all {
 		names = append(names, n)

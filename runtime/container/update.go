@@ -68,7 +68,7 @@ func (u Update) Apply(r *Resources) {
 
 // ResourceDifferences compares limits.
 func ResourceDifferences(have, want Resources) []Difference {
-	a, b := Spec{Resources: have}.Settings(), Spec{Resources: want}.Settings()
+	a, b := Spec{Resources: have}.Settings(Base{}), Spec{Resources: want}.Settings(Base{})
 	is := map[string]string{}
 	for _, d := range a {
 		is[d.Name] = d.To

@@ -145,7 +145,12 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 	}
 	d := container.Detail{Spec: spec, Recorded: true}
 	d.Planned, d.Status, d.Labels, d.Created = true, container.Created, spec.Labels, time.Now()
+	var base container.Base
 	if !spec.Rootfs {
+		// Of an image that would be pulled nothing is known.
+		if d, err := s.images.Inspect(ctx, spec.Image, spec.Platform); err == nil {
+			base = Base(d)
+		}
 		img, err := s.images.Get(ctx, spec.Image)
 		if err != nil {
 			return container.Container{}, err
@@ -170,7 +175,7 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 	s.state[d.ID] = &d
 	s.order = append(s.order, d.ID)
 	s.mu.Unlock()
-	s.plan.Note(ctx, plan.Change{Action: "create", Kind: "container", Name: planName(spec.Name, spec.Image), Fields: spec.Settings()})
+	s.plan.Note(ctx, plan.Change{Action: "create", Kind: "container", Name: planName(spec.Name, spec.Image), Fields: spec.Settings(base)})
 	return d.Container, nil
 }
 

@@ -274,3 +274,9 @@ func (s *Images) Assemble(ctx context.Context, recipe image.Recipe) (image.Image
 	s.add(d)
 	return d.Image, nil
 }
+
+// Base is what an image gives to the containers that are made from it.
+func Base(d image.Detail) container.Base {
+	c := d.Config
+	return container.Base{ID: d.ID, Env: c.Env, Entrypoint: c.Entrypoint, Command: c.Cmd, WorkDir: c.WorkingDir, User: c.User, Labels: c.Labels}
+}
