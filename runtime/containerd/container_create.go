@@ -15,14 +15,12 @@ import (
 	runcopts "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"nsh/runtime/container"
@@ -367,28 +365,25 @@ func (c *creation) write(ctx context.Context) error {
 	if err := put(oci); err != nil {
 		return err
 	}
-	// Both at once: a snapshot whose record was never made belongs to nobody, and
-	// containerd collects it.
-	var mounts []mount.Mount
-	both, bctx := errgroup.WithContext(ctx)
-	both.Go(func() error {
-		made, err := c.c.ContainerService().Create(bctx, c.rec)
-		if err == nil {
-			c.rec = made
-		}
+	// The record first: a snapshot that no record names yet is containerd's to collect, and
+	// it does so at any moment that something else is removed.
+	made, err := c.c.ContainerService().Create(ctx, c.rec)
+	if err != nil {
 		return fault.Wrap(err, "record container", c.spec.Name)
-	})
-	c.undo = append(c.undo, func(ctx context.Context) { _ = c.c.ContainerService().Delete(ctx, c.id) })
-	if !c.spec.Rootfs {
-		sn := c.c.SnapshotService(c.s.Snapshotter)
-		both.Go(func() (err error) {
-			mounts, err = sn.Prepare(bctx, c.id, c.chain)
-			return fault.Wrap(err, "make the file system of container", c.spec.Name)
-		})
-		c.undo = append(c.undo, func(ctx context.Context) { _ = sn.Remove(ctx, c.id) })
 	}
-	if err := both.Wait(); err != nil || known || c.spec.Rootfs {
-		return err
+	c.rec = made
+	c.undo = append(c.undo, func(ctx context.Context) { _ = c.c.ContainerService().Delete(ctx, c.id) })
+	if c.spec.Rootfs {
+		return nil
+	}
+	sn := c.c.SnapshotService(c.s.Snapshotter)
+	mounts, err := sn.Prepare(ctx, c.id, c.chain)
+	if err != nil {
+		return fault.Wrap(err, "make the file system of container", c.spec.Name)
+	}
+	c.undo = append(c.undo, func(ctx context.Context) { _ = sn.Remove(ctx, c.id) })
+	if known {
+		return nil
 	}
 	if acc, err = c.readAccounts(ctx, mounts); err != nil {
 		return err
