@@ -167,6 +167,7 @@ func (k *checking) loads() {
 				k.docs[to] = doc
 			case strings.HasPrefix(from.Name, "_"): // that is told with the names
 			default:
+				k.used[to.Name] = true // that it is not there says enough
 				d := k.add(from, "load", "%s has no %s", name, from.Name)
 				all := make([]string, 0, len(exports))
 				for e := range exports {
@@ -488,7 +489,7 @@ func (k *checking) call(n *syntax.CallExpr) {
 		}
 	}
 	if count > len(positional) && !variadic {
-		k.add(n.Args[len(positional)], "call", "%s takes %d positional arguments, %d are given", d.Name, len(positional), count).Hint = d.Signature()
+		k.add(n.Args[len(positional)], "call", "%s: got %d arguments, want at most %d without a name", d.Name, count, len(positional)).Hint = d.Signature()
 		return
 	}
 	if spread {

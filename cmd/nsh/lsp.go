@@ -19,11 +19,19 @@ func lspTool(ctx context.Context, env *builtins.Env, stdio builtins.Stdio, args 
 	if code, done := toolFlags(set, stdio, "lsp", "Speak the Language Server Protocol on standard input and output, for an editor that starts it.\n\nMistakes while you type, completion, documentation, definitions, formatting.", args); done {
 		return code
 	}
-	if err := lsp.Serve(ctx, stdio.In, stdio.Out, &language{env: env}); err != nil {
+	// Reading does not end with ctx: the process does.
+	ended := make(chan error, 1)
+	go func() { ended <- lsp.Serve(ctx, stdio.In, stdio.Out, &language{env: env}) }()
+	select {
+	case err := <-ended:
+		if err == nil {
+			return 0
+		}
 		fmt.Fprintf(stdio.Err, "nsh: %s\n", err)
 		return 1
+	case <-ctx.Done():
+		return 130
 	}
-	return 0
 }
 
 // language gives the language server the names of scripts, and of tests.

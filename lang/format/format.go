@@ -38,7 +38,7 @@ func Source(path string, src []byte) ([]byte, error) {
 	if bytes.Contains(src, []byte("__nsh_while__")) {
 		return nil, fault.New(fault.Invalid, "%s: the name __nsh_while__ is taken", path)
 	}
-	out, err := printed(path, hide(before, src))
+	out, err := printed(path, expandTabs(before, hide(before, src)))
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "%s cannot be formatted: %s", path, err).WithHint("the file runs all the same; write the line in another way")
 	}
@@ -97,6 +97,40 @@ func hide(f *syntax.File, src []byte) []byte {
 		src = slices.Concat(src[:i], []byte(placeholder), bytes.TrimLeft(rest, " \t"))
 	}
 	return src
+}
+
+// tab is how far a tab goes, by Starlark's rule.
+const tab = 8
+
+// expandTabs makes blanks of the tabs that lines are indented with: buildtools takes none.
+// Lines that begin within a string stay.
+func expandTabs(f *syntax.File, src []byte) []byte {
+	inside := map[int]bool{}
+	syntax.Walk(f, func(n syntax.Node) bool {
+		if lit, ok := n.(*syntax.Literal); ok {
+			from, to := lit.Span()
+			for line := from.Line + 1; line <= to.Line; line++ {
+				inside[int(line)] = true
+			}
+		}
+		return true
+	})
+	lines := strings.Split(string(src), "\n")
+	for n, line := range lines {
+		rest := strings.TrimLeft(line, " \t")
+		indent := line[:len(line)-len(rest)]
+		if inside[n+1] || !strings.Contains(indent, "\t") {
+			continue
+		}
+		col := 0
+		for _, r := range indent {
+			if col++; r == '\t' {
+				col += (tab - col%tab) % tab
+			}
+		}
+		lines[n] = strings.Repeat(" ", col) + rest
+	}
+	return []byte(strings.Join(lines, "\n"))
 }
 
 func lineStarts(src []byte) []int {
