@@ -602,6 +602,17 @@ func guarded(t *starlark.Thread, fn starlark.Callable, args starlark.Tuple) (v s
 	return starlark.Call(t, fn, args, nil)
 }
 
+// caughtPanic makes an error of a function of ours that fell over: what a script has
+// deferred, and the session, go on.
+func caughtPanic(fn func() error) (err error) {
+	defer func() {
+		if what := recover(); what != nil {
+			err = crashed(what)
+		}
+	}()
+	return fn()
+}
+
 var errStopped = errors.New("stopped because another item failed")
 
 // share makes a function safe to call from several threads: what it was made with,

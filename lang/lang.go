@@ -279,7 +279,10 @@ func (i *Interp) ExecFileThen(ctx context.Context, path string, src []byte, then
 			t, release := i.thread(ctx, path)
 			t.SetLocal(localLoading, []string{path})
 			var globals starlark.StringDict
-			globals, err = prog.Init(t, i.names)
+			err = caughtPanic(func() (err error) {
+				globals, err = prog.Init(t, i.names)
+				return err
+			})
 			release()
 			if err == nil && then != nil {
 				err = then(globals)
@@ -363,7 +366,11 @@ func (i *Interp) entry(ctx context.Context, name, src string) (starlark.Value, e
 	t.SetLocal(localLoading, []string{""})
 	if len(f.Stmts) == 1 {
 		if e, ok := f.Stmts[0].(*syntax.ExprStmt); ok {
-			v, err := starlark.EvalExprOptions(dialect, t, e.X, i.session)
+			var v starlark.Value
+			err := caughtPanic(func() (err error) {
+				v, err = starlark.EvalExprOptions(dialect, t, e.X, i.session)
+				return err
+			})
 			if err != nil {
 				return nil, i.finish(ctx, err)
 			}
@@ -374,7 +381,7 @@ func (i *Interp) entry(ctx context.Context, name, src string) (starlark.Value, e
 		}
 	}
 	for n := range f.Stmts {
-		if err = i.statement(t, f, n); err != nil {
+		if err = caughtPanic(func() error { return i.statement(t, f, n) }); err != nil {
 			break
 		}
 	}

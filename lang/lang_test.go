@@ -9,6 +9,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"nsh/runtime/fault"
 	"nsh/stdlib"
 )
 
@@ -170,4 +171,27 @@ func FuzzChunk(f *testing.F) {
 			i.Report(err)
 		}
 	})
+}
+
+// TestPanic: a function of ours that falls over fails, and what was deferred runs.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	fall := starlark.NewBuiltin("fall", func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
+		panic("a bug")
+	})
+	opts := Options{Stdout: &b, Stderr: &b, Predeclared: starlark.StringDict{"fall": fall}, Session: true}
+	err := New(opts).ExecFile(context.Background(), "t.star", []byte("defer(print, 'deferred')\nfall()"))
+	if fault.KindOf(err) != fault.Internal || b.String() != "deferred\n" {
+		t.Errorf("%v, %s", err, &b)
+	}
+	i := New(opts)
+	for _, src := range []string{"fall()", "x = fall()"} {
+		if _, err := i.Chunk(context.Background(), src); fault.KindOf(err) != fault.Internal {
+			t.Errorf("%s: %v", src, err)
+		}
+	}
+	if v, err := i.Chunk(context.Background(), "1 + 1"); err != nil || v.String() != "2" {
+		t.Errorf("the session is over: %v, %v", v, err)
+	}
 }

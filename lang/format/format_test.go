@@ -18,7 +18,7 @@ func TestSource(t *testing.T) {
 		"run(\"nginx\",name='web',\n  publish=[ '80:80' ])":                      "run(\n    \"nginx\",\n    name = \"web\",\n    publish = [\"80:80\"],\n)\n",
 		"for c in containers(): c.stop()":                                        "for c in containers():\n    c.stop()\n",
 		"\"\"\"Doc.\"\"\"\nload('@std//x.star','b','a')\nprint(a,b)":             "\"\"\"Doc.\"\"\"\n\nload(\"@std//x.star\", \"a\", \"b\")\n\nprint(a, b)\n",
-		"if x:\n\tf()\n\tif y:\n\t\tg()\n\t\th = '''\n\ta'''\n":                "if x:\n    f()\n    if y:\n        g()\n        h = \"\"\"\n\\ta\"\"\"\n",
+		"if x:\n\tf()\n\tif y:\n\t\tg()\n\t\th = '''\n\ta'''\n":                  "if x:\n    f()\n    if y:\n        g()\n        h = \"\"\"\n\\ta\"\"\"\n",
 		"": "",
 	} {
 		got, err := Source("t.star", []byte(src))
