@@ -63,7 +63,7 @@ func (c *Checker) Check(path string, src []byte) []Diagnostic {
 	if err != nil {
 		return []Diagnostic{c.syntax(err)}
 	}
-	k := &checking{Checker: c, file: f, path: path, docs: map[*syntax.Ident]*Doc{}, used: map[string]bool{}, text: strings.Split(string(src), "\n")}
+	k := &checking{Checker: c, file: f, path: path, docs: map[*syntax.Ident]*Doc{}, own: map[string]*Doc{}, used: map[string]bool{}, text: strings.Split(string(src), "\n")}
 	k.names()
 	k.loads()
 	k.flags()
@@ -115,6 +115,7 @@ type checking struct {
 	// docs are those of functions that are defined or loaded once, by the identifier
 	// that binds them.
 	docs   map[*syntax.Ident]*Doc
+	own    map[string]*Doc // of the file's functions
 	loaded []*syntax.Ident
 	used   map[string]bool
 }
@@ -305,6 +306,7 @@ func (k *checking) defs() {
 	for name, def := range defs {
 		if count[name] == 1 {
 			k.docs[def.Name] = defDoc(def, k.text)
+			k.own[name] = k.docs[def.Name]
 		}
 	}
 }
@@ -312,6 +314,11 @@ func (k *checking) defs() {
 // walk looks at each use of a name, attribute and call.
 func (k *checking) walk() {
 	syntax.Walk(k.file, func(n syntax.Node) bool {
+		if len(k.out) > maxNameErrors {
+			// Nobody reads more. What is unused is not known then.
+			k.loaded = nil
+			return false
+		}
 		switch n := n.(type) {
 		case *syntax.LoadStmt:
 			return false
@@ -415,11 +422,7 @@ func (k *checking) docOf(fn syntax.Expr) *Doc {
 	}
 	// A global of the file: its first use may stand before its definition.
 	if b.Scope == resolve.Global {
-		for ident, d := range k.docs {
-			if ident.Name == id.Name && !slices.Contains(k.loaded, ident) {
-				return d
-			}
-		}
+		return k.own[id.Name]
 	}
 	return nil
 }

@@ -106,3 +106,17 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// TestManyMistakes: a file of nothing but mistakes is told of in time.
+func TestManyMistakes(t *testing.T) {
+	t.Parallel()
+	src := strings.Repeat("no_such_name(1)\n", 20000)
+	c := NewChecker(checkInterp())
+	list := c.Check("t.star", []byte(src))
+	if len(list) != maxNameErrors+1 || list[maxNameErrors].Message != "and up to 19900 more mistakes like these" {
+		t.Errorf("%d mistakes, the last is %q", len(list), list[len(list)-1].Message)
+	}
+	for _, d := range list {
+		c.Text(d)
+	}
+}

@@ -456,6 +456,9 @@ func (i *Interp) remember(path string, src []byte) {
 	i.sources[path] = src
 }
 
+// maxNameErrors are told of one file: nobody reads more, and each costs a search.
+const maxNameErrors = 100
+
 // undefined resolves a file and gives all names that nothing defines, each with
 // its place and a suggestion: the library's own error tells the first only.
 func (i *Interp) undefined(f *syntax.File, predeclared func(string) bool) error {
@@ -467,7 +470,12 @@ func (i *Interp) undefined(f *syntax.File, predeclared func(string) bool) error 
 	}
 	out := &NameErrors{}
 	seen := map[string]bool{}
-	for _, e := range list {
+	known := i.known(f)
+	for n, e := range list {
+		if len(out.List) == maxNameErrors {
+			out.List = append(out.List, NameError{Pos: e.Pos, Msg: fmt.Sprintf("and up to %d more mistakes like these", len(list)-n)})
+			break
+		}
 		msg := e.Msg
 		if name, ok := strings.CutPrefix(msg, "undefined: "); ok {
 			name, _, _ = strings.Cut(name, " ")
@@ -477,7 +485,7 @@ func (i *Interp) undefined(f *syntax.File, predeclared func(string) bool) error 
 			}
 			seen[key] = true
 			msg = "undefined: " + name
-			if near := Closest(name, i.known(f)); near != "" {
+			if near := Closest(name, known); near != "" {
 				msg += fmt.Sprintf(" (did you mean %s?)", near)
 			}
 		}
