@@ -1,5 +1,5 @@
 // Package conformance holds an engine to what the interfaces in
-// runtime/container, runtime/image and runtime/system promise.
+// runtime/container, runtime/image, runtime/volume and runtime/system promise.
 //
 //	func TestConformance(t *testing.T) {
 //		conformance.Run(t, func(t *testing.T) conformance.Instance { … })
@@ -29,6 +29,7 @@ import (
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
 	"nsh/runtime/system"
+	"nsh/runtime/volume"
 )
 
 // Instance is an engine for one test, or a namespace of one: nobody else makes
@@ -37,6 +38,7 @@ import (
 type Instance struct {
 	Containers container.Service
 	Images     image.Service
+	Volumes    volume.Service
 	System     system.Service
 
 	// Image is the reference of an image that is there. It has sh, echo, cat,
@@ -83,6 +85,7 @@ func Run(t *testing.T, factory Factory) {
 		{"Network", network},
 		{"Inspect", inspect},
 		{"Images", images},
+		{"Volumes", volumePromises},
 		{"System", engine},
 	} {
 		t.Run(group.name, func(t *testing.T) {

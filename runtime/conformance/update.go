@@ -147,6 +147,9 @@ func (s *suite) random(r *rand.Rand) container.Spec {
 		spec.LogDriver, spec.LogOpts = "json-file", map[string]string{"max-size": "1m"}
 	}
 	if some() {
+		spec.Mounts = append(spec.Mounts, container.Mount{Type: "volume", Name: fmt.Sprintf("v%d", r.IntN(2)), Destination: "/v", RW: some()}, container.Mount{Type: "volume", Destination: "/anonymous", RW: true})
+	}
+	if some() {
 		spec.Mounts = []container.Mount{{Type: "tmpfs", Destination: "/t", Mode: "size=1048576", RW: true}, {Type: "bind", Source: "/usr", Destination: "/host", Propagation: "rprivate"}}
 	}
 	return spec

@@ -56,7 +56,7 @@ func Differences(have Detail, want Spec, base Base) []Difference {
 		is.Ports = asked.Ports // those that the image exposes are among them
 	}
 	if !have.Recorded {
-		is.Mounts = have.Mounts
+		is.Mounts = recordedMounts(have.Mounts, want.Mounts)
 		is.Networks = nil
 		for _, e := range have.Networks {
 			is.Networks = append(is.Networks, e.Network)
@@ -100,6 +100,31 @@ func Differences(have Detail, want Spec, base Base) []Difference {
 		out = append(out, hide(Difference{Name: n, From: a[n], To: b[n]}))
 	}
 	return out
+}
+
+// recordedMounts are the mounts of a container whose request is not known, as the request
+// may have been: an anonymous volume has no name, and one that is not asked for is the
+// image's.
+func recordedMounts(have, asked []Mount) []Mount {
+	var out []Mount
+	for _, m := range have {
+		if m.Type == "volume" {
+			m.Source = ""
+			if isAnonymous(m.Name) && !slices.ContainsFunc(asked, func(a Mount) bool { return a.Name == m.Name }) {
+				m.Name = ""
+				if !slices.ContainsFunc(asked, func(a Mount) bool { return a.Destination == m.Destination }) {
+					continue
+				}
+			}
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+// isAnonymous tells how docker and nerdctl name volumes that nobody has named.
+func isAnonymous(name string) bool {
+	return len(name) == 64 && strings.Trim(name, "0123456789abcdef") == ""
 }
 
 // Settings are what is asked for that is not the default, as [Differences] would
@@ -212,7 +237,7 @@ func (s Spec) settings(base Base) map[string]string {
 		}
 	}
 	walk(reflect.ValueOf(s))
-	for _, n := range []string{"name", "image", "rootfs", "cid_file", "pid_file", "env", "labels", "command", "entrypoint", "volumes_from"} {
+	for _, n := range []string{"name", "image", "rootfs", "cid_file", "pid_file", "env", "labels", "command", "entrypoint", "volumes_from", "inherit"} {
 		delete(out, n)
 	}
 	for _, kv := range s.Env {
@@ -392,7 +417,7 @@ func portWord(p PortMapping) string {
 // mountWord is a mount as -v and --tmpfs take it.
 func mountWord(m Mount) string {
 	source := m.Source
-	if m.Type == "volume" && m.Name != "" {
+	if m.Type == "volume" {
 		source = m.Name
 	}
 	if m.Type == "tmpfs" {
@@ -412,7 +437,7 @@ func mountWord(m Mount) string {
 	if m.Propagation != "" && m.Propagation != "rprivate" {
 		mode = append(mode, m.Propagation)
 	}
-	word := source + ":" + m.Destination
+	word := strings.TrimPrefix(source+":"+m.Destination, ":") // an anonymous volume has no source
 	if len(mode) > 0 {
 		sort.Strings(mode)
 		word += ":" + strings.Join(mode, ",")

@@ -50,10 +50,13 @@ type Spec struct {
 	CgroupNS   string // "", host, private
 	UsernsMode string // "", host
 
-	Mounts      []Mount
+	Mounts      []Mount  // a volume without a name is an anonymous one
 	VolumesFrom []string // NAME[:ro|rw]
-	ReadOnly    bool
-	ShmSize     int64 // bytes; 0: 64 MiB
+	// Inherit are anonymous volumes of the container that this one takes the place of,
+	// by destination: they are mounted there instead of new ones.
+	Inherit  map[string]string
+	ReadOnly bool
+	ShmSize  int64 // bytes; 0: 64 MiB
 
 	Resources Resources
 	Security  Security
@@ -133,7 +136,7 @@ type Ulimit struct {
 // RemoveOptions of [Service.Remove].
 type RemoveOptions struct {
 	Force   bool // kill it first; a half-made one goes too
-	Volumes bool // its anonymous volumes too
+	Volumes bool // its anonymous volumes too, unless another container mounts them
 }
 
 // StopOptions of [Service.Stop].

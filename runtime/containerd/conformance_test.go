@@ -62,6 +62,6 @@ func TestConformance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return conformance.Instance{Containers: eng.Containers, Images: eng.Images, System: eng.System, Image: img.Name}
+		return conformance.Instance{Containers: eng.Containers, Images: eng.Images, Volumes: eng.Volumes, System: eng.System, Image: img.Name}
 	})
 }

@@ -9,12 +9,14 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	runcopts "github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/containerd/typeurl/v2"
@@ -28,6 +30,7 @@ import (
 	"nsh/runtime/fault"
 	"nsh/runtime/logging"
 	"nsh/runtime/network"
+	"nsh/runtime/volume"
 )
 
 // creation is one Create under way: what it has learnt so far, and how to take
@@ -44,7 +47,11 @@ type creation struct {
 	// imageID is the digest of the image's target.
 	imageID  string
 	warnings []string
-	undo     []func(context.Context)
+	// mountPoints are the mounts as asked for, volumes found, and those of the image.
+	mountPoints []container.Mount
+	// anonymous are the volumes among them that go with the container.
+	anonymous []string
+	undo      []func(context.Context)
 }
 
 // Create makes a container in this order: the name (a locked file), the files,
@@ -77,6 +84,9 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (_ contain
 	}
 	c.undo = append(c.undo, func(context.Context) { _ = name.Release() })
 	if err := c.files(ctx); err != nil {
+		return container.Container{}, err
+	}
+	if err := c.resolveMounts(); err != nil {
 		return container.Container{}, err
 	}
 	if err := c.write(ctx); err != nil {
@@ -367,14 +377,13 @@ func (c *creation) write(ctx context.Context) error {
 	}
 	// The record first: a snapshot that no record names yet is containerd's to collect, and
 	// it does so at any moment that something else is removed.
-	made, err := c.c.ContainerService().Create(ctx, c.rec)
+	made, err := c.record(ctx)
 	if err != nil {
 		return fault.Wrap(err, "record container", c.spec.Name)
 	}
 	c.rec = made
-	c.undo = append(c.undo, func(ctx context.Context) { _ = c.c.ContainerService().Delete(ctx, c.id) })
 	if c.spec.Rootfs {
-		return nil
+		return c.populate(ctx, func(fn func(string) error) error { return fn(c.spec.Image) })
 	}
 	sn := c.c.SnapshotService(c.s.Snapshotter)
 	mounts, err := sn.Prepare(ctx, c.id, c.chain)
@@ -382,8 +391,9 @@ func (c *creation) write(ctx context.Context) error {
 		return fault.Wrap(err, "make the file system of container", c.spec.Name)
 	}
 	c.undo = append(c.undo, func(ctx context.Context) { _ = sn.Remove(ctx, c.id) })
-	if known {
-		return nil
+	err = c.populate(ctx, func(fn func(string) error) error { return mount.WithReadonlyTempMount(ctx, mounts, fn) })
+	if err != nil || known {
+		return err
 	}
 	if acc, err = c.readAccounts(ctx, mounts); err != nil {
 		return err
@@ -396,6 +406,37 @@ func (c *creation) write(ctx context.Context) error {
 	}
 	c.rec, err = c.c.ContainerService().Update(ctx, c.rec, "spec")
 	return fault.Wrap(err, "record container", c.spec.Name)
+}
+
+// record writes the record and makes the volumes that it names. Meanwhile nobody can
+// remove one of them: who would sees the record, or waits until it is there.
+func (c *creation) record(ctx context.Context) (containers.Container, error) {
+	names := volumeNames(c.mountPoints)
+	if len(names) > 0 {
+		unlock, err := c.volumes.Lock(ctx, false)
+		if err != nil {
+			return containers.Container{}, err
+		}
+		defer unlock()
+	}
+	made, err := c.c.ContainerService().Create(ctx, c.rec)
+	if err != nil {
+		return made, err
+	}
+	c.undo = append(c.undo, func(ctx context.Context) { _ = c.c.ContainerService().Delete(ctx, c.id) })
+	for _, name := range names {
+		spec := volume.Spec{Name: name}
+		if slices.Contains(c.anonymous, name) {
+			spec.Labels = map[string]string{volume.AnonymousLabel: ""}
+			if _, inherited := c.inherits(name); !inherited {
+				c.undo = append(c.undo, func(context.Context) { _ = c.volumes.Remove(name) })
+			}
+		}
+		if _, err := c.volumes.Create(spec); err != nil {
+			return made, err
+		}
+	}
+	return made, nil
 }
 
 // runtimeOf takes docker's --runtime: a shim's name, or the name or path of an
@@ -465,8 +506,11 @@ func (c *creation) labels() error {
 	js(labelNetworks, c.networks())
 	js(labelLogConfig, c.logConfig())
 	set(labelLogURI, c.logURI())
-	for i, m := range c.spec.Mounts {
+	for i, m := range c.mountPoints {
 		js(labelMounts+strconv.Itoa(i), m)
+	}
+	if len(c.anonymous) > 0 {
+		js(labelAnonymous, c.anonymous)
 	}
 	if c.spec.StopTimeout != nil {
 		l[labelStopTimeout] = strconv.Itoa(*c.spec.StopTimeout)

@@ -268,15 +268,15 @@ func (c *creation) mounts(s *specs.Spec) error {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: f.dst, Type: "bind", Source: f.src, Options: []string{"rbind", "rprivate"}})
 		}
 	}
-	for i := range c.spec.Mounts {
-		m, err := ociMount(&c.spec.Mounts[i])
+	for i := range c.mountPoints {
+		m, err := ociMount(&c.mountPoints[i])
 		if err != nil {
 			return err
 		}
 		s.Mounts = append(s.Mounts, m)
 	}
 	// A mount below another must come after it.
-	n := len(s.Mounts) - len(c.spec.Mounts)
+	n := len(s.Mounts) - len(c.mountPoints)
 	own := s.Mounts[n:]
 	sort.SliceStable(own, func(i, j int) bool {
 		return strings.Count(own[i].Destination, "/") < strings.Count(own[j].Destination, "/")
@@ -285,7 +285,7 @@ func (c *creation) mounts(s *specs.Spec) error {
 }
 
 func (c *creation) mounted(dst string) bool {
-	for _, m := range c.spec.Mounts {
+	for _, m := range c.mountPoints {
 		if m.Destination == dst {
 			return true
 		}
@@ -302,7 +302,7 @@ func ociMount(m *container.Mount) (specs.Mount, error) {
 		}
 	}
 	switch m.Type {
-	case "bind":
+	case "bind", "volume":
 		out.Type = "bind"
 		out.Options = []string{"rbind"}
 		prop := m.Propagation
@@ -313,7 +313,7 @@ func ociMount(m *container.Mount) (specs.Mount, error) {
 			switch o {
 			case "bind":
 				out.Options[0] = "bind"
-			case "rbind", "rw", "ro", "rro", "z", "Z":
+			case "rbind", "rw", "ro", "rro", "z", "Z", "nocopy":
 			default:
 				return out, fault.New(fault.Invalid, "invalid mode: %s", m.Mode)
 			}

@@ -621,6 +621,11 @@ func (s *Containers) Remove(ctx context.Context, ref string, opts container.Remo
 	if err := s.disconnect(ctx, f.Container); err != nil && !opts.Force {
 		return fault.Wrap(err, "disconnect container", ref)
 	}
+	var kept error // a volume that cannot be removed does not keep the container
+	if opts.Volumes {
+		// Before the record goes: it is what tells which they are.
+		kept = fault.Wrap(s.removeAnonymous(ctx, f.Container), "remove the anonymous volumes of container", ref)
+	}
 	// Both at once: a snapshot that stays without its record is collected by containerd.
 	var both errgroup.Group
 	if f.SnapshotKey != "" {
@@ -642,6 +647,7 @@ func (s *Containers) Remove(ctx context.Context, ref string, opts container.Remo
 	}
 	// Nothing of what follows is found through the record: it is tried to the end.
 	return errors.Join(
+		kept,
 		s.hosts.Remove(f.ID),
 		s.store.ReleaseName(f.Labels[labelName]),
 		s.store.RemoveDir(f.ID),

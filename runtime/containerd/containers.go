@@ -38,6 +38,7 @@ import (
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
 	"nsh/runtime/network"
+	"nsh/runtime/volume"
 )
 
 // The labels that nsh shares with nerdctl, and containerd's own.
@@ -57,6 +58,7 @@ const (
 	labelLogConfig   = "nerdctl/log-config"
 	labelPidFile     = "nerdctl/pid-file"
 	labelMounts      = "nerdctl/mounts."
+	labelAnonymous   = "nerdctl/anonymous-volumes"
 	labelStopTimeout = "nerdctl/stop-timeout"
 	labelError       = "nerdctl/error"
 	labelAutoRemove  = "nerdctl/auto-remove"
@@ -82,6 +84,8 @@ type Containers struct {
 	images *Images
 	net    network.Attacher
 	hosts  network.Hosts
+
+	volumes volume.Store
 }
 
 var _ container.Service = (*Containers)(nil)

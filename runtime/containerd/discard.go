@@ -13,6 +13,7 @@ import (
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
+	"nsh/runtime/volume"
 )
 
 // Discard removes the namespace of the settings with all that it holds: containers are
@@ -33,6 +34,11 @@ func (e *Engine) Discard(ctx context.Context) error {
 	for _, c := range boxes {
 		note(e.Containers.Remove(ctx, c.ID, container.RemoveOptions{Force: true, Volumes: true}))
 	}
+	volumes, err := e.Volumes.List(ctx, volume.ListOptions{})
+	note(err)
+	for _, v := range volumes {
+		note(e.Volumes.Remove(ctx, v.Name))
+	}
 	images, err := e.Images.List(ctx)
 	note(err)
 	for _, i := range images {
@@ -50,7 +56,7 @@ func (e *Engine) Discard(ctx context.Context) error {
 		note(e.client.LeasesService().Delete(ctx, l, leases.SynchronousDelete))
 	}
 	note(e.client.NamespaceService().Delete(ctx, s.Namespace))
-	for _, of := range []string{"names", "containers", "etchosts"} {
+	for _, of := range []string{"names", "containers", "etchosts", "volumes"} {
 		// One that is not empty has something that was in use just now.
 		_ = os.Remove(filepath.Join(e.System.store.Root, of, s.Namespace))
 	}

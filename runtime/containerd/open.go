@@ -1,6 +1,7 @@
 package containerd
 
 import (
+	"path/filepath"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
@@ -9,12 +10,14 @@ import (
 	"nsh/runtime/engine"
 	"nsh/runtime/fault"
 	"nsh/runtime/network"
+	"nsh/runtime/volume"
 )
 
 // Engine is the connection to one containerd and the services on it.
 type Engine struct {
 	Containers *Containers
 	Images     *Images
+	Volumes    *Volumes
 	System     *System
 
 	client *client.Client
@@ -34,10 +37,12 @@ func Open(s engine.Settings) (*Engine, error) {
 	store := datastore.Open(s.DataRoot, s.Address, s.Namespace)
 	images := NewImages(c, s)
 	net := network.New(s.CNIPath, s.CNINetconfPath, s.BridgeIP)
+	volumes := volume.Store{Dir: filepath.Join(store.Root, "volumes", s.Namespace)}
 	return &Engine{
-		Containers: &Containers{c: c, s: s, store: store, images: images, net: net, hosts: network.Hosts{Root: store.Root, Namespace: s.Namespace}},
+		Containers: &Containers{c: c, s: s, store: store, images: images, net: net, hosts: network.Hosts{Root: store.Root, Namespace: s.Namespace}, volumes: volumes},
 		Images:     images,
-		System:     &System{c: c, s: s, store: store, net: net, images: images},
+		Volumes:    &Volumes{c: c, store: volumes},
+		System:     &System{c: c, s: s, store: store, net: net, images: images, volumes: volumes},
 		client:     c,
 	}, nil
 }

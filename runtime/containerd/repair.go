@@ -42,7 +42,7 @@ func (s *System) Repair(ctx context.Context, dryRun bool) ([]system.Leftover, er
 			}
 		}
 	}
-	cs := &Containers{c: s.c, s: s.s, store: s.store, net: s.net, hosts: network.Hosts{Root: s.store.Root, Namespace: s.store.Namespace}}
+	cs := &Containers{c: s.c, s: s.s, store: s.store, net: s.net, hosts: network.Hosts{Root: s.store.Root, Namespace: s.store.Namespace}, volumes: s.volumes}
 
 	tasks, err := cs.tasks(ctx)
 	if err != nil {
@@ -123,6 +123,13 @@ func (s *System) Repair(ctx context.Context, dryRun bool) ([]system.Leftover, er
 		left(system.Leftover{Kind: "container", Name: v.Name, Detail: "was started with --rm and has ended"}, func() error {
 			return cs.Remove(ctx, r.ID, container.RemoveOptions{Force: true, Volumes: true})
 		})
+	}
+	volumes, err := s.volumes.Leftovers(orphanAge)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	for _, path := range volumes {
+		left(system.Leftover{Kind: "volume", Name: path, Detail: "was not wholly made, or not wholly removed"}, func() error { return os.RemoveAll(path) })
 	}
 	images, err := s.images.Leftovers(ctx, dryRun)
 	if err != nil {

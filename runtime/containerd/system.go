@@ -21,6 +21,7 @@ import (
 	"nsh/runtime/fault"
 	"nsh/runtime/network"
 	"nsh/runtime/system"
+	"nsh/runtime/volume"
 )
 
 // System is system.Service on containerd.
@@ -30,6 +31,8 @@ type System struct {
 	store  *datastore.Store
 	net    network.Attacher
 	images *Images
+
+	volumes volume.Store
 }
 
 var _ system.Service = (*System)(nil)

@@ -33,9 +33,13 @@ type box struct {
 	stop    string // signal
 	labels  map[string]string
 	ports   []container.PortMapping
+	mounts  []container.Mount // as asked for, volumes by name, and those of the image
 	files   *Files
-	base    int64 // bytes of the image
-	log     *journal
+	base    int64    // bytes of the image
+	volumes []string // directories that the image wants a volume for
+	// anonymous are the volumes that go with the container.
+	anonymous []string
+	log       *journal
 
 	name       string
 	status     container.Status
@@ -70,7 +74,7 @@ func (b *box) value() container.Container {
 	c := container.Container{
 		ID: b.id, Name: b.name, Image: b.spec.Image, ImageID: b.imageID, Created: b.created,
 		Status: b.status, StartedAt: b.startedAt, FinishedAt: b.finishedAt, Error: b.failed,
-		Args: slices.Clone(b.args), Labels: maps.Clone(b.labels), Ports: slices.Clone(b.ports), Mounts: slices.Clone(b.spec.Mounts),
+		Args: slices.Clone(b.args), Labels: maps.Clone(b.labels), Ports: slices.Clone(b.ports), Mounts: slices.Clone(b.mounts),
 		Runtime: "memory", Snapshotter: "memory", SnapshotKey: b.id, Platform: b.spec.Platform,
 	}
 	switch {
@@ -226,6 +230,9 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 	if err := e.publish(b); err != nil {
 		return container.Container{}, err
 	}
+	if err := e.mount(b, b.volumes); err != nil {
+		return container.Container{}, err
+	}
 	if b.spec.Hostname == "" && b.spec.UTSMode != "host" {
 		b.spec.Hostname = container.ShortID(b.id)
 	}
@@ -294,7 +301,7 @@ func (b *box) fromImage(ctx context.Context) error {
 	if err := b.knows(b.spec.User); err != nil {
 		return err
 	}
-	b.stop = d.Config.StopSignal
+	b.stop, b.volumes = d.Config.StopSignal, d.Config.Volumes
 	maps.Copy(b.labels, d.Config.Labels)
 	if b.spec.PublishAll {
 		for _, port := range slices.Concat(d.Config.ExposedPorts, b.spec.Expose) {
@@ -399,6 +406,9 @@ func (s *Containers) Remove(ctx context.Context, ref string, opts container.Remo
 		}
 		if !b.alive() {
 			delete(e.boxes, b.id)
+			if opts.Volumes {
+				e.removeAnonymous(b)
+			}
 			close(b.gone)
 			e.mu.Unlock()
 			return nil

@@ -1,5 +1,6 @@
 // Package memory is an engine that keeps everything in memory: it implements
-// [container.Service], [image.Service] and [system.Service] without containerd,
+// [container.Service], [image.Service],
+// [volume.Service] and [system.Service] without containerd,
 // without root and without touching the machine. It ships inside nsh, so that
 // people can test their scripts.
 //
@@ -36,8 +37,8 @@
 // processes block when they next write, sleep or are sent a signal.
 //
 // Networks are pools of addresses, ports a table: both have the conflicts of
-// real ones, and nothing listens. Limits, capabilities, devices, mounts and
-// all else that confines a container is recorded, shown by Inspect, and
+// real ones, and nothing listens. Volumes are files that their containers share. Limits,
+// capabilities, devices, mounts of the host and all else that confines a container is recorded, shown by Inspect, and
 // without effect. A terminal turns "\n" into "\r\n" and does nothing else: it
 // does not echo.
 package memory
@@ -74,6 +75,7 @@ type Options struct {
 type Engine struct {
 	Containers *Containers
 	Images     *Images
+	Volumes    *Volumes
 	System     *System
 
 	opts  Options
@@ -86,6 +88,7 @@ type Engine struct {
 	mu       sync.Mutex
 	rand     *rand.Rand // nil: crypto/rand
 	boxes    map[string]*box
+	volumes  map[string]*store
 	nets     map[string]*pool
 	ports    map[portKey][]portUser
 	programs map[string]program
@@ -98,7 +101,7 @@ const firstPid = 1<<22 + 1
 // New makes an empty engine.
 func New(opts Options) *Engine {
 	e := &Engine{
-		opts: opts, clock: opts.Clock, boxes: map[string]*box{},
+		opts: opts, clock: opts.Clock, boxes: map[string]*box{}, volumes: map[string]*store{},
 		ports: map[portKey][]portUser{}, programs: builtins(),
 	}
 	e.pids.Store(firstPid - 1)
@@ -111,6 +114,7 @@ func New(opts Options) *Engine {
 	e.nets = newPools(opts.Networks)
 	e.Containers = &Containers{e: e}
 	e.Images = newImages(e)
+	e.Volumes = &Volumes{e: e}
 	e.System = &System{e: e}
 	return e
 }

@@ -23,6 +23,71 @@ import (
 type Files struct {
 	mu    sync.RWMutex
 	nodes map[string]*node // by clean absolute path; nodes are never changed
+	// mounts are the volumes in it, by clean absolute path. A link in a volume is
+	// followed within the volume.
+	mounts map[string]mountedFiles
+}
+
+type mountedFiles struct {
+	files    *Files
+	readOnly bool
+}
+
+// mount puts other files at a path, which becomes a directory.
+func (f *Files) mount(name string, other mountedFiles) error {
+	if err := f.MkdirAll(name); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at, _ := f.find(name, true)
+	if f.mounts == nil {
+		f.mounts = map[string]mountedFiles{}
+	}
+	f.mounts[at] = other
+	return nil
+}
+
+// below tells in which mounted files a path is, and where there; none for a path that
+// is in f itself.
+func (f *Files) below(name string, last bool) (m mountedFiles, rest string) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if len(f.mounts) == 0 {
+		return m, ""
+	}
+	at, _ := f.find(name, last)
+	for dir := at; ; dir = path.Dir(dir) {
+		if m, ok := f.mounts[dir]; ok {
+			return m, "/" + strings.TrimPrefix(strings.TrimPrefix(at, dir), "/")
+		}
+		if dir == "/" {
+			return mountedFiles{}, ""
+		}
+	}
+}
+
+// populate copies what other has at dir, unless something is in f already.
+func (f *Files) populate(other *Files, dir string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.nodes) > 1 {
+		return
+	}
+	other.mu.RLock()
+	defer other.mu.RUnlock()
+	at, top := other.find(dir, true)
+	if top == nil || !top.IsDir() {
+		return
+	}
+	root := *top
+	root.name = "/"
+	f.nodes["/"] = &root
+	for name, n := range other.nodes {
+		if rest, ok := strings.CutPrefix(name, strings.TrimSuffix(at, "/")+"/"); ok && rest != "" {
+			f.nodes["/"+rest] = n
+		}
+	}
 }
 
 type node struct {
@@ -156,6 +221,9 @@ func fail(op, name string, err error) error { return &fs.PathError{Op: op, Path:
 
 // Stat tells about what is at the end of all links.
 func (f *Files) Stat(name string) (fs.FileInfo, error) {
+	if m, rest := f.below(name, true); m.files != nil {
+		return m.files.Stat(rest)
+	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	_, n := f.find(name, true)
@@ -167,6 +235,9 @@ func (f *Files) Stat(name string) (fs.FileInfo, error) {
 
 // Lstat tells about a symbolic link, where name is one.
 func (f *Files) Lstat(name string) (fs.FileInfo, error) {
+	if m, rest := f.below(name, false); m.files != nil {
+		return m.files.Lstat(rest)
+	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	_, n := f.find(name, false)
@@ -178,6 +249,9 @@ func (f *Files) Lstat(name string) (fs.FileInfo, error) {
 
 // ReadFile gives a copy of a file's content.
 func (f *Files) ReadFile(name string) ([]byte, error) {
+	if m, rest := f.below(name, true); m.files != nil {
+		return m.files.ReadFile(rest)
+	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	_, n := f.find(name, true)
@@ -196,6 +270,12 @@ func (f *Files) WriteFile(name string, data []byte, perm fs.FileMode) error {
 }
 
 func (f *Files) write(name string, data []byte, perm fs.FileMode, more bool) error {
+	if m, rest := f.below(name, true); m.files != nil {
+		if m.readOnly {
+			return fail("open", name, syscall.EROFS)
+		}
+		return m.files.write(rest, data, perm, more)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at, old := f.find(name, true)
@@ -220,6 +300,12 @@ func (f *Files) write(name string, data []byte, perm fs.FileMode, more bool) err
 
 // MkdirAll makes a directory and those above it.
 func (f *Files) MkdirAll(name string) error {
+	if m, rest := f.below(name, true); m.files != nil {
+		if _, err := m.files.Stat(rest); m.readOnly && err != nil {
+			return fail("mkdir", name, syscall.EROFS)
+		}
+		return m.files.MkdirAll(rest)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at, n := f.find(name, true)
@@ -239,6 +325,15 @@ func (f *Files) MkdirAll(name string) error {
 
 // Remove removes a file, or a directory with all that is in it.
 func (f *Files) Remove(name string) error {
+	if m, rest := f.below(name, false); m.files != nil {
+		if m.readOnly {
+			return fail("remove", name, syscall.EROFS)
+		}
+		if rest == "/" {
+			return fail("remove", name, syscall.EBUSY)
+		}
+		return m.files.Remove(rest)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	at, n := f.find(name, false)
@@ -254,6 +349,9 @@ func (f *Files) Remove(name string) error {
 
 // ReadDir lists a directory, sorted by name.
 func (f *Files) ReadDir(name string) ([]fs.DirEntry, error) {
+	if m, rest := f.below(name, true); m.files != nil {
+		return m.files.ReadDir(rest)
+	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	at, n := f.find(name, true)
@@ -345,6 +443,8 @@ func errno(err error) string {
 		return "Is a directory"
 	case n == syscall.ENOTDIR:
 		return "Not a directory"
+	case n == syscall.EROFS:
+		return "Read-only file system"
 	}
 	return n.Error()
 }
