@@ -1,5 +1,6 @@
 // Package conformance holds an engine to what the interfaces in
-// runtime/container, runtime/image, runtime/volume and runtime/system promise.
+// runtime/container, runtime/image, runtime/network, runtime/volume and runtime/system
+// promise.
 //
 //	func TestConformance(t *testing.T) {
 //		conformance.Run(t, func(t *testing.T) conformance.Instance { … })
@@ -28,6 +29,7 @@ import (
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
+	"nsh/runtime/network"
 	"nsh/runtime/system"
 	"nsh/runtime/volume"
 )
@@ -39,6 +41,7 @@ type Instance struct {
 	Containers container.Service
 	Images     image.Service
 	Volumes    volume.Service
+	Networks   network.Service
 	System     system.Service
 
 	// Image is the reference of an image that is there. It has sh, echo, cat,
@@ -82,10 +85,11 @@ func Run(t *testing.T, factory Factory) {
 		{"Remove", remove},
 		{"Logs", logs},
 		{"Top", top},
-		{"Network", network},
+		{"Network", endpoints},
 		{"Inspect", inspect},
 		{"Images", images},
 		{"Volumes", volumePromises},
+		{"Networks", networkPromises},
 		{"System", engine},
 	} {
 		t.Run(group.name, func(t *testing.T) {

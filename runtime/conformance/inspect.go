@@ -47,7 +47,7 @@ func (s *suite) bridged(ports ...container.PortMapping) container.Spec {
 	return container.Spec{Image: s.Image, Command: []string{"sleep", "1000"}, Ports: ports}
 }
 
-var network = []promise{
+var endpoints = []promise{
 	{"gives a running container an address of its own", func(s *suite) {
 		a, b := s.start(s.bridged()), s.start(s.bridged())
 		seen := map[string]bool{}

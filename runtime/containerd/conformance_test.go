@@ -11,6 +11,7 @@ import (
 	"nsh/runtime/engine"
 	"nsh/runtime/enginetest"
 	"nsh/runtime/image"
+	"nsh/runtime/network"
 )
 
 // applets of busybox that the suite uses.
@@ -41,6 +42,17 @@ func TestConformance(t *testing.T) {
 					t.Errorf("remove %s: %v", c.Name, err)
 				}
 			}
+			nets, err := eng.Networks.List(ctx, network.ListOptions{})
+			if err != nil {
+				t.Error(err)
+			}
+			for _, n := range nets {
+				if !n.Predefined() {
+					if err := eng.Networks.Remove(ctx, n.Name); err != nil {
+						t.Errorf("remove %s: %v", n.Name, err)
+					}
+				}
+			}
 			if err := eng.Close(); err != nil {
 				t.Error(err)
 			}
@@ -62,6 +74,6 @@ func TestConformance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return conformance.Instance{Containers: eng.Containers, Images: eng.Images, Volumes: eng.Volumes, System: eng.System, Image: img.Name}
+		return conformance.Instance{Containers: eng.Containers, Images: eng.Images, Volumes: eng.Volumes, Networks: eng.Networks, System: eng.System, Image: img.Name}
 	})
 }

@@ -75,6 +75,12 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (_ contain
 			return container.Container{}, err
 		}
 	}
+	if cniNetwork(c.networks()) {
+		c.spec.Networks = slices.Clone(c.networks())
+		for i, ref := range c.spec.Networks {
+			c.spec.Networks[i] = c.net.Resolve(c.store.Namespace, ref)
+		}
+	}
 	if err := c.resolveImage(ctx); err != nil {
 		return container.Container{}, err
 	}

@@ -259,6 +259,15 @@ func (s *Containers) logFifos(ctx context.Context, r containers.Container, dir s
 // cannot be run (docker/cli, cli/command/container/run.go, toStatusError).
 func startError(r containers.Container, err error) error {
 	text := err.Error()
+	// Only a text comes through the runtime: the kind of the hook's error is known by it.
+	if _, said, ok := strings.Cut(text, "createRuntime hook #0: exit status 1, stdout: , stderr: "); ok {
+		said = strings.TrimSpace(said)
+		for _, ep := range networksOf(r) {
+			if missing := network.NotFound(ep); said == missing.Error() {
+				return missing
+			}
+		}
+	}
 	out := fault.New(fault.KindOf(err), "%s", text)
 	if i := strings.Index(text, "OCI runtime create failed"); i >= 0 {
 		text = strings.TrimPrefix(text[i:], "")

@@ -39,6 +39,12 @@ func (e *Engine) Discard(ctx context.Context) error {
 	for _, v := range volumes {
 		note(e.Volumes.Remove(ctx, v.Name))
 	}
+	// Those of the namespace alone: the others are not its own.
+	for _, n := range e.Networks.cni.List(s.Namespace) {
+		if filepath.Dir(n.File) == filepath.Join(s.CNINetconfPath, s.Namespace) {
+			note(e.Networks.Remove(ctx, n.Name))
+		}
+	}
 	images, err := e.Images.List(ctx)
 	note(err)
 	for _, i := range images {

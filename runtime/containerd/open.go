@@ -18,6 +18,7 @@ type Engine struct {
 	Containers *Containers
 	Images     *Images
 	Volumes    *Volumes
+	Networks   *Networks
 	System     *System
 
 	client *client.Client
@@ -38,10 +39,12 @@ func Open(s engine.Settings) (*Engine, error) {
 	images := NewImages(c, s)
 	net := network.New(s.CNIPath, s.CNINetconfPath, s.BridgeIP)
 	volumes := volume.Store{Dir: filepath.Join(store.Root, "volumes", s.Namespace)}
+	boxes := &Containers{c: c, s: s, store: store, images: images, net: net, hosts: network.Hosts{Root: store.Root, Namespace: s.Namespace}, volumes: volumes}
 	return &Engine{
-		Containers: &Containers{c: c, s: s, store: store, images: images, net: net, hosts: network.Hosts{Root: store.Root, Namespace: s.Namespace}, volumes: volumes},
+		Containers: boxes,
 		Images:     images,
 		Volumes:    &Volumes{c: c, store: volumes},
+		Networks:   &Networks{namespace: s.Namespace, cni: net, containers: boxes},
 		System:     &System{c: c, s: s, store: store, net: net, images: images, volumes: volumes},
 		client:     c,
 	}, nil

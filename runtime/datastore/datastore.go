@@ -12,6 +12,7 @@
 package datastore
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -27,6 +28,7 @@ import (
 
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
+	"nsh/runtime/lock"
 )
 
 // Store is the directory of one engine, seen from one containerd namespace.
@@ -220,20 +222,11 @@ func (s *Store) ReleaseName(name string) error {
 }
 
 func lockDir(dir string) (unlock func(), err error) {
-	f, err := os.Open(dir)
+	f, err := lock.Path(context.Background(), dir, true)
 	if err != nil {
-		return nil, fault.Wrap(err, "lock", dir)
+		return nil, err
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if err != unix.EINTR {
-			f.Close()
-			return nil, fault.Wrap(err, "lock", dir)
-		}
-	}
+	return func() { f.Close() }, nil
 }
 
 // WriteFile replaces a file at once: a reader sees the old or the new content,

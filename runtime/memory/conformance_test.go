@@ -17,6 +17,6 @@ func TestConformance(t *testing.T) {
 		if _, err := e.Images.Pull(t.Context(), "busybox", image.PullOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		return conformance.Instance{Containers: e.Containers, Images: e.Images, Volumes: e.Volumes, System: e.System, Image: "busybox"}
+		return conformance.Instance{Containers: e.Containers, Images: e.Images, Volumes: e.Volumes, Networks: e.Networks, System: e.System, Image: "busybox"}
 	})
 }

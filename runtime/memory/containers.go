@@ -216,6 +216,7 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	b.spec.Networks = e.Networks.resolve(b.spec.Networks)
 	b.id = e.newID()
 	if b.name = spec.Name; b.name == "" {
 		// Five digits of an ID are few: another one is taken until they are new.

@@ -1,5 +1,5 @@
 // Package memory is an engine that keeps everything in memory: it implements
-// [container.Service], [image.Service],
+// [container.Service], [image.Service], [network.Service],
 // [volume.Service] and [system.Service] without containerd,
 // without root and without touching the machine. It ships inside nsh, so that
 // people can test their scripts.
@@ -70,12 +70,13 @@ type Options struct {
 	AnyImage bool
 }
 
-// Engine is the state that the three services share. It must be made by [New].
+// Engine is the state that the services share. It must be made by [New].
 // All methods are safe to call at once.
 type Engine struct {
 	Containers *Containers
 	Images     *Images
 	Volumes    *Volumes
+	Networks   *Networks
 	System     *System
 
 	opts  Options
@@ -89,7 +90,7 @@ type Engine struct {
 	rand     *rand.Rand // nil: crypto/rand
 	boxes    map[string]*box
 	volumes  map[string]*store
-	nets     map[string]*pool
+	nets     map[string]*web
 	ports    map[portKey][]portUser
 	programs map[string]program
 }
@@ -101,7 +102,7 @@ const firstPid = 1<<22 + 1
 // New makes an empty engine.
 func New(opts Options) *Engine {
 	e := &Engine{
-		opts: opts, clock: opts.Clock, boxes: map[string]*box{}, volumes: map[string]*store{},
+		opts: opts, clock: opts.Clock, boxes: map[string]*box{}, volumes: map[string]*store{}, nets: map[string]*web{},
 		ports: map[portKey][]portUser{}, programs: builtins(),
 	}
 	e.pids.Store(firstPid - 1)
@@ -111,10 +112,10 @@ func New(opts Options) *Engine {
 	if opts.Seed != 0 {
 		e.rand = rand.New(rand.NewPCG(opts.Seed, 0))
 	}
-	e.nets = newPools(opts.Networks)
 	e.Containers = &Containers{e: e}
 	e.Images = newImages(e)
 	e.Volumes = &Volumes{e: e}
+	e.Networks = newNetworks(e, opts.Networks)
 	e.System = &System{e: e}
 	return e
 }

@@ -468,8 +468,8 @@ func TestStorm(t *testing.T) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if len(e.boxes) != 0 || len(e.ports) != 0 || len(e.nets["bridge"].used) != 0 {
-		t.Errorf("left: %v, %v, %v", e.boxes, e.ports, e.nets["bridge"].used)
+	if len(e.boxes) != 0 || len(e.ports) != 0 || len(e.nets["bridge"].pools[0].used) != 0 {
+		t.Errorf("left: %v, %v, %v", e.boxes, e.ports, e.nets["bridge"].pools[0].used)
 	}
 }
 

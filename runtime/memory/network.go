@@ -1,60 +1,85 @@
 package memory
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
+	"nsh/runtime/network"
 )
 
-// pool is the addresses of one network.
+// web is one network.
+type web struct {
+	network network.Network // without who is connected
+	pools   []*pool         // of its subnets
+}
+
+// pool is the addresses of one subnet.
 type pool struct {
-	subnet netip.Prefix
-	last   netip.Addr
-	used   map[netip.Addr]string // by container
+	network.Subnet
+	last netip.Addr            // that was given
+	used map[netip.Addr]string // by container
 }
 
-// newPools gives the default bridge the subnet that nerdctl gives it, and the
-// others the ones after it.
-func newPools(names []string) map[string]*pool {
-	out := map[string]*pool{}
-	for i, name := range append([]string{"bridge"}, names...) {
-		subnet := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(4 + i/256), byte(i), 0}), 24)
-		out[name] = &pool{subnet: subnet, last: subnet.Addr().Next(), used: map[netip.Addr]string{}}
+// first is the host's address, which is given to nobody.
+func (p *pool) first() netip.Addr {
+	if p.Gateway.IsValid() {
+		return p.Gateway
 	}
-	return out
+	return p.Subnet.Subnet.Addr().Next()
 }
-
-func (p *pool) gateway() netip.Addr { return p.subnet.Addr().Next() }
 
 // take gives an address: the one that is asked for, else the next one after the
 // last that was given, as the plugin host-local does.
 func (p *pool) take(id, asked string) (netip.Addr, error) {
+	subnet, between := p.Subnet.Subnet, p.Pools()
+	given := func(a netip.Addr) bool {
+		return a != p.first() && slices.ContainsFunc(between, func(in [2]netip.Addr) bool { return !a.Less(in[0]) && !in[1].Less(a) })
+	}
 	if asked != "" {
 		a, err := netip.ParseAddr(asked)
-		if err != nil || !p.subnet.Contains(a) {
-			return a, fault.New(fault.Invalid, "no configured subnet contains IP address %s", asked).WithHint("the subnet is %s", p.subnet)
+		if err != nil || !subnet.Contains(a) {
+			return a, fault.New(fault.Invalid, "no configured subnet contains IP address %s", asked).WithHint("the subnet is %s", subnet)
 		}
-		if p.used[a] != "" || a == p.gateway() {
+		if p.used[a] != "" || !given(a) {
 			return a, fault.New(fault.Conflict, "Address already in use: %s", asked)
 		}
 		p.used[a] = id
 		return a, nil
 	}
-	a := p.last
-	for range 256 {
-		a = a.Next()
-		if next := a.Next(); !p.subnet.Contains(next) { // the broadcast address
-			a = p.gateway().Next()
+	a, start := p.last, between[0][0]
+	// Each turn leaves an address behind that is taken, or an interval, but for the gateway.
+	for range len(p.used) + len(between) + 2 {
+		if a = a.Next(); !given(a) {
+			// On to the interval that follows; after the last one, to the first.
+			i := slices.IndexFunc(between, func(in [2]netip.Addr) bool { return a.Less(in[0]) })
+			switch {
+			case a == p.first() && given(a.Next()):
+				a = a.Next()
+			case i >= 0:
+				a = between[i][0]
+			default:
+				a = start
+			}
+			if a == p.first() {
+				a = a.Next()
+			}
 		}
-		if p.used[a] == "" {
+		if p.used[a] == "" && given(a) {
 			p.used[a], p.last = id, a
 			return a, nil
 		}
 	}
-	return a, fault.New(fault.Unavailable, "no available IPv4 addresses in %s", p.subnet).WithHint("stop containers that are not needed")
+	family := "IPv4"
+	if !subnet.Addr().Is4() {
+		family = "IPv6"
+	}
+	return a, fault.New(fault.Unavailable, "no available %s addresses in %s", family, subnet).WithHint("stop containers that are not needed")
 }
 
 // portKey is what can be taken once; addresses of it are looked at one by one,
@@ -154,29 +179,52 @@ func (e *Engine) connect(b *box) (err error) {
 			b.endpoints = append(b.endpoints, container.Endpoint{Network: "container:" + o.id})
 			continue
 		}
-		p := e.nets[name]
-		if p == nil {
-			return fault.New(fault.NotFound, "network %s not found", name)
-		}
-		asked := ""
-		if i == 0 {
-			asked = b.spec.IP
-		}
-		a, err := p.take(b.id, asked)
+		ep, err := e.join(b, name, i)
 		if err != nil {
 			return err
 		}
-		// Locally administered, and as unique as the address.
-		raw := a.As4()
-		mac := fmt.Sprintf("02:42:%02x:%02x:%02x:%02x", raw[0], raw[1], raw[2], raw[3])
-		if i == 0 && b.spec.MAC != "" {
-			mac = b.spec.MAC
-		}
-		b.endpoints = append(b.endpoints, container.Endpoint{
-			Network: name, Interface: fmt.Sprintf("eth%d", i), IP: a.String(), PrefixLen: p.subnet.Bits(), Gateway: p.gateway().String(), MAC: mac,
-		})
+		b.endpoints = append(b.endpoints, ep)
 	}
 	return nil
+}
+
+// join gives a container its addresses of a network. It is called with the lock held.
+func (e *Engine) join(b *box, name string, i int) (container.Endpoint, error) {
+	ep := container.Endpoint{Network: name, Interface: fmt.Sprintf("eth%d", i)}
+	w := e.nets[name]
+	if w == nil {
+		return ep, network.NotFound(name)
+	}
+	for _, p := range w.pools {
+		is4 := p.Subnet.Subnet.Addr().Is4()
+		asked := ""
+		if i == 0 {
+			if asked = b.spec.IP; !is4 {
+				asked = b.spec.IP6
+			}
+		}
+		a, err := p.take(b.id, asked)
+		if err != nil {
+			return ep, err
+		}
+		gateway := ""
+		if !w.network.Internal {
+			gateway = p.first().String()
+		}
+		if is4 {
+			ep.IP, ep.PrefixLen, ep.Gateway = a.String(), p.Subnet.Subnet.Bits(), gateway
+		} else {
+			ep.IP6, ep.PrefixLen6, ep.Gateway6 = a.String(), p.Subnet.Subnet.Bits(), gateway
+		}
+		// Locally administered, and as unique as the address.
+		raw := a.AsSlice()
+		raw = raw[len(raw)-4:]
+		ep.MAC = cmp.Or(ep.MAC, fmt.Sprintf("02:42:%02x:%02x:%02x:%02x", raw[0], raw[1], raw[2], raw[3]))
+	}
+	if i == 0 && b.spec.MAC != "" {
+		ep.MAC = b.spec.MAC
+	}
+	return ep, nil
 }
 
 // disconnect gives back what connect took. It is called with the lock held.
@@ -193,11 +241,9 @@ func (e *Engine) disconnect(b *box) {
 			delete(e.ports, k)
 		}
 	}
-	for _, p := range e.nets {
-		for a, id := range p.used {
-			if id == b.id {
-				delete(p.used, a)
-			}
+	for _, w := range e.nets {
+		for _, p := range w.pools {
+			maps.DeleteFunc(p.used, func(_ netip.Addr, id string) bool { return id == b.id })
 		}
 	}
 }

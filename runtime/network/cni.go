@@ -2,8 +2,6 @@ package network
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +22,7 @@ import (
 
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
+	"nsh/runtime/lock"
 )
 
 // CNI is an [Attacher] that runs CNI plugins.
@@ -41,8 +40,11 @@ var _ Attacher = (*CNI)(nil)
 
 // New gives the plugins' network in the places that nerdctl uses.
 func New(plugins, conf, bridgeIP string) *CNI {
-	return &CNI{Plugins: plugins, Conf: conf, BridgeIP: bridgeIP, Cache: libcni.CacheDir, Leases: "/var/lib/cni/networks"}
+	return &CNI{Plugins: plugins, Conf: conf, BridgeIP: bridgeIP, Cache: libcni.CacheDir, Leases: defaultLeases}
 }
+
+// defaultLeases is the plugin host-local's own choice.
+const defaultLeases = "/var/lib/cni/networks"
 
 func (c *CNI) lib() *libcni.CNIConfig {
 	return libcni.NewCNIConfigWithCacheDir([]string{c.Plugins}, c.Cache, &invoke.DefaultExec{RawExec: &invoke.RawExec{Stderr: os.Stderr}})
@@ -102,22 +104,27 @@ func (c *CNI) Attach(ctx context.Context, r Request) (_ []container.Endpoint, er
 		}
 	}()
 	for i, name := range r.Networks {
-		list, err := c.list(r.Namespace, name)
-		if err != nil {
-			return nil, err
-		}
-		c.needed(list, len(r.Ports) > 0 && i == 0)
-		res, err := c.lib().AddNetworkList(ctx, list, c.runtimeConf(r, i))
-		if err != nil {
-			return nil, &fault.Error{Kind: fault.Internal, Op: "connect to network", Subject: name, Message: pluginError(err)}
-		}
-		ep, err := endpoint(name, ifname(i), res)
+		ep, err := c.attach(ctx, r, name, i)
 		if err != nil {
 			return nil, err
 		}
 		out = append(out, ep)
 	}
 	return out, nil
+}
+
+func (c *CNI) attach(ctx context.Context, r Request, name string, i int) (container.Endpoint, error) {
+	list, held, err := c.hold(ctx, r.Namespace, name)
+	if err != nil {
+		return container.Endpoint{}, err
+	}
+	defer held.Close()
+	c.needed(list, len(r.Ports) > 0 && i == 0)
+	res, err := c.lib().AddNetworkList(ctx, list, c.runtimeConf(r, i))
+	if err != nil {
+		return container.Endpoint{}, &fault.Error{Kind: fault.Internal, Op: "connect to network", Subject: name, Message: pluginError(err)}
+	}
+	return endpoint(name, ifname(i), res)
 }
 
 func pluginError(err error) string {
@@ -175,16 +182,23 @@ func endpoint(network, ifname string, res types.Result) (container.Endpoint, err
 			ep.MAC = in.Mac
 		}
 	}
+	// The plugin host-local tells a gateway where nobody routes by it, too.
+	var out, out6 bool
+	for _, rt := range r.Routes {
+		if ones, bits := rt.Dst.Mask.Size(); ones == 0 {
+			out, out6 = out || bits == 32, out6 || bits == 128
+		}
+	}
 	for _, ip := range r.IPs {
 		ones, _ := ip.Address.Mask.Size()
 		if ip.Address.IP.To4() != nil {
 			ep.IP, ep.PrefixLen = ip.Address.IP.String(), ones
-			if ip.Gateway != nil {
+			if ip.Gateway != nil && out {
 				ep.Gateway = ip.Gateway.String()
 			}
 		} else {
 			ep.IP6, ep.PrefixLen6 = ip.Address.IP.String(), ones
-			if ip.Gateway != nil {
+			if ip.Gateway != nil && out6 {
 				ep.Gateway6 = ip.Gateway.String()
 			}
 		}
@@ -265,7 +279,7 @@ func (c *CNI) attached(r Request, name string, i int) bool {
 }
 
 func (c *CNI) detach(ctx context.Context, r Request, name string, i int) error {
-	list, err := c.list(r.Namespace, name)
+	list, err := c.list(ctx, r.Namespace, name)
 	if err != nil {
 		if fault.Is(err, fault.NotFound) {
 			return nil // its network was removed, and took the bridge with it
@@ -317,18 +331,9 @@ func (c *CNI) lock(r Request) (func(), error) {
 		return nil, fault.Wrap(err, "make directory", lockDir)
 	}
 	path := filepath.Join(lockDir, r.cniID())
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := lock.File(context.Background(), path, true)
 	if err != nil {
-		return nil, fault.Wrap(err, "open", path)
-	}
-	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fault.Wrap(err, "lock", path)
+		return nil, err
 	}
 	return func() { os.Remove(path); f.Close() }, nil
 }
@@ -344,20 +349,34 @@ type lease struct {
 // for the plugins any more.
 const settled = 10 * time.Second
 
-// connected tells whether the host's end of an attachment is still there.
+// connected tells whether an attachment is still there: the host's end of the veth pair,
+// or for an interface without one, as a macvlan has none, the namespace that it is in.
 func connected(info cached) bool {
 	var res types100.Result
 	if json.Unmarshal(info.Result, &res) != nil {
 		return false
 	}
+	var sandbox string
+	veth := false
 	for _, in := range res.Interfaces {
-		if in.Sandbox == "" && strings.HasPrefix(in.Name, "veth") {
-			if _, err := os.Stat(filepath.Join("/sys/class/net", filepath.Base(in.Name))); err == nil {
+		if in.Sandbox != "" {
+			sandbox = in.Sandbox
+			continue
+		}
+		if strings.HasPrefix(in.Name, "veth") {
+			veth = true
+			if hasInterface(filepath.Base(in.Name)) {
 				return true
 			}
 		}
 	}
-	return false
+	if veth || sandbox == "" {
+		return false
+	}
+	// The process of /proc/PID/ns/net may be another one by now, in the host's.
+	there, err := os.Stat(sandbox)
+	host, herr := os.Stat("/proc/self/ns/net")
+	return err == nil && herr == nil && !os.SameFile(there, host)
 }
 
 func (c *CNI) leases(network string) []lease {
@@ -444,17 +463,11 @@ func (c *CNI) GC(ctx context.Context, namespace string, live []string, dryRun bo
 			continue
 		}
 		// That ports were published is not known any more: portmap is asked, too.
-		r := Request{Namespace: namespace, ID: l.ID, Networks: []string{l.Network}, Ports: []container.PortMapping{{HostPort: 1, ContainerPort: 1, Protocol: "tcp"}}}
+		r := Request{Namespace: namespace, ID: l.ID, Networks: []string{l.Network}, Ports: anyPort}
 		errs = append(errs, c.Detach(ctx, r))
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].ID < out[j].ID })
 	return out, errors.Join(errs...)
-}
-
-// networkID is nerdctl's: the SHA-256 of the name.
-func networkID(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return hex.EncodeToString(sum[:])
 }
 
 func hasNFT() bool {

@@ -1,11 +1,15 @@
 package network
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,51 +19,101 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"nsh/runtime/fault"
+	"nsh/runtime/lock"
 )
 
 // DefaultName is the network of a container that names none.
 const DefaultName = "bridge"
 
-// list finds a conflist by the name of its network: in the namespace's own
-// directory first, then among those that all namespaces share. The default
-// network is made when it is not there.
-func (c *CNI) list(namespace, name string) (*libcni.NetworkConfigList, error) {
-	for _, dir := range []string{filepath.Join(c.Conf, namespace), c.Conf} {
-		// nerdctl's name for the file is tried first: one read instead of all.
-		for _, path := range append([]string{filepath.Join(dir, "nerdctl-"+name+".conflist")}, glob(dir)...) {
-			l, err := libcni.ConfListFromFile(path)
-			if err == nil && l.Name == name {
-				return l, nil
-			}
-		}
-	}
-	if name != DefaultName {
-		return nil, fault.New(fault.NotFound, "network %s not found", name).WithHint("networks are the conflists in %s", c.Conf)
-	}
-	path, err := c.makeDefault()
-	if err != nil {
-		return nil, err
-	}
-	l, err := libcni.ConfListFromFile(path)
-	if err != nil {
-		return nil, fault.Wrap(err, "read network", path)
-	}
-	return l, nil
+// conflist is a file that holds a network, as nsh and nerdctl write it (CNI
+// specification, section 1; the keys that begin with nerdctl are nerdctl's).
+type conflist struct {
+	CNIVersion string            `json:"cniVersion"`
+	Name       string            `json:"name"`
+	ID         string            `json:"nerdctlID,omitempty"`
+	Labels     map[string]string `json:"nerdctlLabels,omitempty"`
+	Plugins    []plugin          `json:"plugins"`
 }
 
-// Names are the networks that a namespace can join, sorted; conf is the directory of
-// the conflists. A file that cannot be read has none.
-func Names(conf, namespace string) []string {
-	names := []string{DefaultName}
-	for _, dir := range []string{filepath.Join(conf, namespace), conf} {
-		for _, path := range glob(dir) {
-			if l, err := libcni.ConfListFromFile(path); err == nil {
-				names = append(names, l.Name)
-			}
-		}
+// plugin is the part of all plugins' configurations that nsh writes, and reads.
+type plugin struct {
+	Type          string          `json:"type"`
+	Bridge        string          `json:"bridge,omitempty"`
+	Master        string          `json:"master,omitempty"`
+	Mode          string          `json:"mode,omitempty"`
+	MTU           int             `json:"mtu,omitempty"`
+	IsGateway     bool            `json:"isGateway,omitempty"`
+	IsDefault     bool            `json:"isDefaultGateway,omitempty"`
+	IPMasq        bool            `json:"ipMasq,omitempty"`
+	IPMasqBackend string          `json:"ipMasqBackend,omitempty"`
+	HairpinMode   bool            `json:"hairpinMode,omitempty"`
+	IPAM          *ipam           `json:"ipam,omitempty"`
+	Capabilities  map[string]bool `json:"capabilities,omitempty"`
+	Backend       string          `json:"backend,omitempty"`
+	IngressPolicy string          `json:"ingressPolicy,omitempty"`
+}
+
+type ipam struct {
+	Type    string      `json:"type"`
+	Subnet  string      `json:"subnet,omitempty"` // the old form of one range
+	Gateway string      `json:"gateway,omitempty"`
+	Ranges  [][]pool    `json:"ranges,omitempty"`
+	Routes  []ipamRoute `json:"routes,omitempty"`
+	DataDir string      `json:"dataDir,omitempty"`
+}
+
+type ipamRoute struct {
+	Dst string `json:"dst"`
+}
+
+// pool is a range of the plugin host-local. A subnet is several of them where addresses
+// in its middle are kept.
+type pool struct {
+	Subnet     string `json:"subnet"`
+	RangeStart string `json:"rangeStart,omitempty"`
+	RangeEnd   string `json:"rangeEnd,omitempty"`
+	Gateway    string `json:"gateway,omitempty"`
+	IPRange    string `json:"ipRange,omitempty"` // nerdctl's note of what was asked for
+}
+
+const (
+	// labelAux is where nerdctl notes the addresses that are kept.
+	labelAux = "nerdctl/network-aux-addresses"
+	// LabelDefault is on the default network.
+	LabelDefault = "nerdctl/default-network"
+)
+
+// maxFile bounds a conflist that is read.
+const maxFile = 1 << 20
+
+// file is a conflist on the disk.
+type file struct {
+	path string
+	conf conflist
+}
+
+// readFile gives a conflist. A file that holds none, or is gone, is told by ok.
+func readFile(path string) (_ file, ok bool) {
+	f := file{path: path}
+	r, err := os.Open(path)
+	if err != nil {
+		return f, false
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil || len(data) > maxFile || json.Unmarshal(data, &f.conf) != nil {
+		return f, false
+	}
+	return f, f.conf.Name != "" && len(f.conf.Plugins) > 0
+}
+
+func (c *CNI) path(namespace, name string) string {
+	return filepath.Join(c.Conf, namespace, "nerdctl-"+name+".conflist")
+}
+
+// dirs are where the networks of a namespace are: its own, then those that all share.
+func (c *CNI) dirs(namespace string) []string {
+	return []string{filepath.Join(c.Conf, namespace), c.Conf}
 }
 
 func glob(dir string) []string {
@@ -67,58 +121,221 @@ func glob(dir string) []string {
 	return files
 }
 
-// Exists tells whether a network can be joined, so that a typing error is found
-// before anything has been made.
-func (c *CNI) Exists(namespace, name string) error {
-	if name == DefaultName {
-		return nil
+// files are the networks of a namespace. Of one name the namespace's own is taken.
+func (c *CNI) files(namespace string) []file {
+	var out []file
+	seen := map[string]bool{}
+	for _, dir := range c.dirs(namespace) {
+		for _, path := range glob(dir) {
+			if f, ok := readFile(path); ok && !seen[f.conf.Name] {
+				seen[f.conf.Name] = true
+				out = append(out, f)
+			}
+		}
 	}
-	_, err := c.list(namespace, name)
-	return err
+	return out
 }
 
-// makeDefault writes the default network as nerdctl does. Of several makers at
-// once the first one wins, and all use its file.
-func (c *CNI) makeDefault() (string, error) {
-	path := filepath.Join(c.Conf, "nerdctl-"+DefaultName+".conflist")
+// all are the networks of all namespaces: bridges and subnets are the host's.
+func (c *CNI) all() []file {
+	var out []file
+	dirs := []string{c.Conf}
+	entries, _ := os.ReadDir(c.Conf)
+	for _, e := range entries {
+		if e.IsDir() {
+			dirs = append(dirs, filepath.Join(c.Conf, e.Name()))
+		}
+	}
+	for _, dir := range dirs {
+		for _, path := range glob(dir) {
+			if f, ok := readFile(path); ok {
+				out = append(out, f)
+			}
+		}
+	}
+	return out
+}
+
+// find gives the file of a network by its name.
+func (c *CNI) find(namespace, name string) (path string, ok bool) {
+	for _, dir := range c.dirs(namespace) {
+		// nerdctl's name for the file is tried first: one read instead of all.
+		for _, path := range append([]string{filepath.Join(dir, "nerdctl-"+name+".conflist")}, glob(dir)...) {
+			if f, ok := readFile(path); ok && f.conf.Name == name {
+				return path, true
+			}
+		}
+	}
+	return "", false
+}
+
+// list gives a network to libcni. The default one is made when it is not there.
+func (c *CNI) list(ctx context.Context, namespace, name string) (*libcni.NetworkConfigList, error) {
+	path, ok := c.find(namespace, name)
+	if !ok {
+		if name != DefaultName {
+			return nil, NotFound(name)
+		}
+		var err error
+		if path, err = c.makeDefault(ctx); err != nil {
+			return nil, err
+		}
+	}
+	l, err := libcni.ConfListFromFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, NotFound(name)
+	}
+	return l, fault.Wrap(err, "read network", path)
+}
+
+// Names are the networks that a namespace can join, sorted; conf is the directory of
+// the conflists. A file that cannot be read has none.
+func Names(conf, namespace string) []string {
+	names := []string{DefaultName}
+	for _, f := range (&CNI{Conf: conf}).files(namespace) {
+		names = append(names, f.conf.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// locked runs fn while nobody else makes or removes a network. It is nerdctl's lock.
+func (c *CNI) locked(ctx context.Context, fn func() error) error {
 	if err := os.MkdirAll(c.Conf, 0o755); err != nil {
-		return "", fault.Wrap(err, "make directory", c.Conf)
+		return fault.Wrap(err, "make directory", c.Conf)
 	}
-	gateway, subnet, err := c.subnet()
+	f, err := lock.File(ctx, filepath.Join(c.Conf, ".cni-concurrency.lock"), true)
 	if err != nil {
-		return "", err
+		return err
 	}
-	masq := map[string]any{
-		"type": "bridge", "bridge": "nerdctl0", "isGateway": true, "ipMasq": true, "hairpinMode": true,
-		"ipam": map[string]any{
-			"type":   "host-local",
-			"ranges": [][]map[string]string{{{"gateway": gateway, "subnet": subnet}}},
-			"routes": []map[string]string{{"dst": "0.0.0.0/0"}},
-		},
+	defer f.Close()
+	return fn()
+}
+
+// makeDefault writes the default network as nerdctl does, unless it is there.
+func (c *CNI) makeDefault(ctx context.Context) (path string, err error) {
+	err = c.locked(ctx, func() error {
+		path, err = c.writeDefault()
+		return err
+	})
+	return path, err
+}
+
+// writeDefault is called with the lock held.
+func (c *CNI) writeDefault() (string, error) {
+	path := c.path("", DefaultName)
+	if _, ok := readFile(path); ok {
+		return path, nil
 	}
-	portmap := map[string]any{"type": "portmap", "capabilities": map[string]bool{"portMappings": true}}
+	var sub Subnet
+	if c.BridgeIP != "" {
+		p, err := netip.ParsePrefix(c.BridgeIP)
+		if err != nil {
+			return "", fault.New(fault.Invalid, "--bridge-ip %q: %s", c.BridgeIP, err).WithHint("it is an address with a prefix length, such as 10.4.0.1/24")
+		}
+		sub = Subnet{Subnet: p.Masked(), Gateway: p.Addr()}
+	} else {
+		p, err := c.freeSubnet()
+		if err != nil {
+			return "", err
+		}
+		sub.Subnet = p
+	}
+	spec := Spec{Name: DefaultName, Driver: "bridge", Subnets: []Subnet{sub}, Labels: map[string]string{LabelDefault: "true"}}
+	return path, c.write(path, c.conflist(spec, options{}, defaultBridge))
+}
+
+// defaultBridge is the default network's interface.
+const defaultBridge = "nerdctl0"
+
+// conflist gives the file of a network; the subnets are complete, iface is the bridge.
+func (c *CNI) conflist(spec Spec, o options, iface string) conflist {
+	out := conflist{CNIVersion: "1.0.0", Name: spec.Name, ID: ID(spec.Name), Labels: maps.Clone(spec.Labels)}
+	if out.Labels == nil {
+		out.Labels = map[string]string{}
+	}
+	first := plugin{Type: spec.Driver, MTU: o.mtu, IPAM: &ipam{Type: "host-local"}}
+	if c.Leases != defaultLeases {
+		first.IPAM.DataDir = c.Leases
+	}
+	aux := map[string]string{}
+	for _, s := range spec.Subnets {
+		if !s.Gateway.IsValid() && !spec.Internal {
+			s.Gateway = s.Subnet.Addr().Next()
+		}
+		var set []pool
+		for _, in := range s.Pools() {
+			p := pool{Subnet: s.Subnet.String()}
+			if s.Range.IsValid() || len(s.Aux) > 0 {
+				p.RangeStart, p.RangeEnd = in[0].String(), in[1].String()
+			}
+			if s.Gateway.IsValid() {
+				p.Gateway = s.Gateway.String()
+			}
+			if s.Range.IsValid() {
+				p.IPRange = s.Range.String()
+			}
+			set = append(set, p)
+		}
+		first.IPAM.Ranges = append(first.IPAM.Ranges, set)
+		for name, a := range s.Aux {
+			aux[name] = a.String()
+		}
+		if !spec.Internal {
+			dst := "0.0.0.0/0"
+			if !s.Subnet.Addr().Is4() {
+				dst = "::/0"
+			}
+			first.IPAM.Routes = append(first.IPAM.Routes, ipamRoute{dst})
+		}
+	}
+	if len(aux) > 0 {
+		text, _ := json.Marshal(aux) // strings always can
+		out.Labels[labelAux] = string(text)
+	}
+	if spec.Driver != "bridge" {
+		first.Master, first.Mode = o.parent, o.mode
+		out.Plugins = []plugin{first, {Type: "tuning"}}
+		return out
+	}
+	first.Bridge, first.HairpinMode = iface, true
+	first.IsGateway, first.IPMasq = !spec.Internal, !spec.Internal && !o.noMasq
+	portmap := plugin{Type: "portmap", Capabilities: map[string]bool{"portMappings": true}}
 	if hasNFT() {
 		// One nft transaction instead of a dozen runs of iptables.
-		masq["ipMasqBackend"] = "nftables"
-		portmap["backend"] = "nftables"
+		if first.IPMasq {
+			first.IPMasqBackend = "nftables"
+		}
+		portmap.Backend = "nftables"
 	}
-	if c.Leases != "/var/lib/cni/networks" {
-		masq["ipam"].(map[string]any)["dataDir"] = c.Leases
+	firewall := plugin{Type: "firewall", IngressPolicy: "same-bridge"}
+	if o.isolated {
+		firewall.IngressPolicy = "isolated"
 	}
-	data, err := json.MarshalIndent(map[string]any{
-		"cniVersion": "1.0.0", "name": DefaultName, "nerdctlID": networkID(DefaultName),
-		"nerdctlLabels": map[string]string{"nerdctl/default-network": "true"},
-		"plugins": []any{masq, portmap,
-			map[string]any{"type": "firewall", "ingressPolicy": "same-bridge"},
-			map[string]any{"type": "tuning"},
-		},
-	}, "", "  ")
+	out.Plugins = append(out.Plugins, first)
+	if !spec.Internal {
+		out.Plugins = append(out.Plugins, portmap)
+	}
+	out.Plugins = append(out.Plugins, firewall, plugin{Type: "tuning"})
+	return out
+}
+
+// write makes the file at once. One that is there is a conflict.
+func (c *CNI) write(path string, conf conflist) error {
+	data, err := json.MarshalIndent(conf, "", "  ")
 	if err != nil {
-		return "", err
+		return err
 	}
-	f, err := os.CreateTemp(c.Conf, ".nerdctl-bridge-*")
+	if len(data) >= maxFile {
+		return fault.New(fault.Invalid, "network %s has %d bytes of labels, addresses and options, which is more than %d", conf.Name, len(data), maxFile)
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fault.Wrap(err, "make directory", dir)
+	}
+	f, err := os.CreateTemp(dir, ".nerdctl-"+conf.Name+"-*")
 	if err != nil {
-		return "", fault.Wrap(err, "write network", path)
+		return fault.Wrap(err, "write network", path)
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(append(data, '\n'))
@@ -129,70 +346,192 @@ func (c *CNI) makeDefault() (string, error) {
 		err = cerr
 	}
 	if err == nil {
-		// link(2), unlike rename, does not replace the file of a faster one.
-		if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
-			err = nil
-		}
+		// link(2), unlike rename, does not replace the file of somebody who does not lock.
+		err = os.Link(f.Name(), path)
 	}
-	return path, fault.Wrap(err, "write network", path)
+	return fault.Wrap(err, "write network", path)
 }
 
-// subnet chooses the default network's: what was asked for, or the first
-// 10.4.N.0/24 that no interface and no route of any table overlaps. A VPN's routes
-// count: nerdctl looks at interfaces only, and shadows them.
-func (c *CNI) subnet() (gateway, subnet string, err error) {
-	if c.BridgeIP != "" {
-		ip, n, err := net.ParseCIDR(c.BridgeIP)
-		if err != nil {
-			return "", "", fault.New(fault.Invalid, "--bridge-ip %q: %s", c.BridgeIP, err).WithHint("it is an address with a prefix length, such as 10.4.0.1/24")
+// network is the value of a file.
+func (f file) network() Network {
+	n := Network{
+		ID: f.conf.ID, Name: f.conf.Name, File: f.path, Foreign: f.conf.ID == "", IPAM: DefaultIPAM,
+		Labels: map[string]string{}, Options: map[string]string{},
+	}
+	if len(n.ID) != 64 || strings.Trim(n.ID, "0123456789abcdef") != "" {
+		n.ID = ID(n.Name) // whatever is there, IDs can be relied on
+	}
+	if st, err := os.Stat(f.path); err == nil {
+		n.Created = st.ModTime()
+	}
+	aux := map[string]string{}
+	for k, v := range f.conf.Labels {
+		if k == labelAux {
+			_ = json.Unmarshal([]byte(v), &aux)
+			continue
 		}
-		return ip.String(), n.String(), nil
+		n.Labels[k] = v
 	}
-	used, err := usedNetworks()
-	if err != nil {
-		return "", "", err
+	first := f.conf.Plugins[0]
+	n.Driver, n.Interface = first.Type, first.Bridge
+	o := options{mtu: first.MTU, mode: first.Mode}
+	switch n.Driver {
+	case "bridge":
+		n.Internal = !first.IsGateway && !first.IsDefault
+		o.noMasq = !n.Internal && !first.IPMasq
+		if first.Bridge != defaultBridge && !isChosenBridge(first.Bridge) {
+			o.bridge = first.Bridge
+		}
+		for _, p := range f.conf.Plugins {
+			o.isolated = o.isolated || p.IngressPolicy == "isolated"
+		}
+	case "macvlan", "ipvlan":
+		n.Interface, o.parent = first.Master, first.Master
+		n.Internal = first.IPAM != nil && len(first.IPAM.Ranges) > 0 && len(first.IPAM.Routes) == 0
 	}
-next:
-	for n := range 256 {
-		_, s, _ := net.ParseCIDR(fmt.Sprintf("10.4.%d.0/24", n))
-		for _, u := range used {
-			if u.Contains(s.IP) || s.Contains(u.IP) {
-				continue next
+	if !n.Foreign {
+		n.Options = o.values(n.Driver)
+	}
+	if first.IPAM == nil {
+		return n
+	}
+	if first.IPAM.Type != "host-local" {
+		n.IPAM = first.IPAM.Type
+	}
+	n.Subnets = first.IPAM.subnets(n.Internal)
+	for name, text := range aux {
+		a, err := netip.ParseAddr(text)
+		for i, s := range n.Subnets {
+			if err == nil && s.Subnet.Contains(a) {
+				if s.Aux == nil {
+					n.Subnets[i].Aux = map[string]netip.Addr{}
+				}
+				n.Subnets[i].Aux[name] = a
 			}
 		}
-		return fmt.Sprintf("10.4.%d.1", n), s.String(), nil
 	}
-	return "", "", fault.New(fault.Conflict, "no free subnet for the default network: every 10.4.N.0/24 overlaps an address or a route of this host").
-		WithHint("choose one with --bridge-ip, or bridge_ip in nerdctl.toml")
+	return n
 }
 
-func usedNetworks() ([]*net.IPNet, error) {
-	var out []*net.IPNet
+func (i *ipam) subnets(internal bool) []Subnet {
+	var out []Subnet
+	sets := i.Ranges
+	if i.Subnet != "" {
+		sets = append([][]pool{{{Subnet: i.Subnet, Gateway: i.Gateway}}}, sets...)
+	}
+	for _, set := range sets {
+		for _, p := range set {
+			prefix, err := netip.ParsePrefix(p.Subnet)
+			if err != nil || slices.ContainsFunc(out, func(s Subnet) bool { return s.Subnet == prefix.Masked() }) {
+				continue
+			}
+			s := Subnet{Subnet: prefix.Masked()}
+			s.Gateway, _ = netip.ParseAddr(p.Gateway)
+			if !s.Gateway.IsValid() && !internal {
+				s.Gateway = s.Subnet.Addr().Next() // the plugin's rule
+			}
+			if r, err := netip.ParsePrefix(p.IPRange); err == nil {
+				s.Range = r.Masked()
+			}
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// freeSubnet is the first 10.4.N.0/24 that no network of any namespace has, and that no
+// address and no route of any table of the host overlaps. A VPN's routes count: nerdctl
+// looks at interfaces only, and shadows them.
+func (c *CNI) freeSubnet() (netip.Prefix, error) {
+	used, err := c.usedSubnets()
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	for n := range 256 {
+		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 4, byte(n), 0}), 24)
+		if !slices.ContainsFunc(used, p.Overlaps) {
+			return p, nil
+		}
+	}
+	return netip.Prefix{}, fault.New(fault.Conflict, "no free subnet: every 10.4.N.0/24 overlaps a network, an address or a route of this host").
+		WithHint("choose one with --subnet, for the default network with --bridge-ip, or bridge_ip in nerdctl.toml")
+}
+
+func (c *CNI) usedSubnets() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	add := func(n *net.IPNet) {
+		if n == nil {
+			return
+		}
+		a, ok := netip.AddrFromSlice(n.IP)
+		if ones, _ := n.Mask.Size(); ok && ones > 0 {
+			out = append(out, netip.PrefixFrom(a.Unmap(), ones).Masked())
+		}
+	}
+	// The bridge that an earlier default network has left is ours to take over.
+	own := -1
+	if l, err := netlink.LinkByName(defaultBridge); err == nil {
+		own = l.Attrs().Index
+	}
 	addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
 	if err != nil {
 		return nil, fault.Wrap(err, "list the addresses of", "the host")
 	}
 	for _, a := range addrs {
-		// The bridge of an earlier default network is ours to take over.
-		if !strings.HasPrefix(a.Label, "nerdctl0") {
-			out = append(out, a.IPNet)
+		if a.LinkIndex != own {
+			add(a.IPNet)
 		}
 	}
 	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: 0}, netlink.RT_FILTER_TABLE)
 	if err != nil {
 		return nil, fault.Wrap(err, "list the routes of", "the host")
 	}
-	own := -1
-	if l, err := netlink.LinkByName("nerdctl0"); err == nil {
-		own = l.Attrs().Index
-	}
 	for _, r := range routes {
-		if r.Dst == nil || r.LinkIndex == own {
-			continue
+		if r.LinkIndex != own {
+			add(r.Dst)
 		}
-		if ones, _ := r.Dst.Mask.Size(); ones > 0 {
-			out = append(out, r.Dst)
+	}
+	for _, f := range c.all() {
+		for _, s := range f.network().Subnets {
+			out = append(out, s.Subnet)
 		}
 	}
 	return out, nil
+}
+
+// bridgeName is nerdctl's, from the ID, unless that one is somebody else's: two
+// namespaces may each have a network of the name. It is called with the lock held.
+func (c *CNI) bridgeName(namespace, name string) (string, error) {
+	taken := map[string]string{}
+	for _, f := range c.all() {
+		taken[f.conf.Plugins[0].Bridge] = f.path
+	}
+	var why []string
+	for _, id := range []string{ID(name), ID(namespace + "/" + name)} {
+		br := chosenBridge(id)
+		if path := taken[br]; path != "" {
+			why = append(why, fmt.Sprintf("%s is the bridge of %s", br, path))
+			continue
+		}
+		if hasInterface(br) {
+			why = append(why, br+" is an interface of the host")
+			continue
+		}
+		return br, nil
+	}
+	return "", fault.New(fault.Conflict, "no name for the bridge of network %s: %s", name, strings.Join(why, ", ")).WithHint("choose one with -o %s=NAME", optName)
+}
+
+// chosenBridge is nerdctl's name for the bridge of a network without one of its own.
+func chosenBridge(id string) string { return "br-" + id[:12] }
+
+// isChosenBridge tells whether a name is one of chosenBridge.
+func isChosenBridge(name string) bool {
+	id, ok := strings.CutPrefix(name, "br-")
+	return ok && len(id) == 12 && strings.Trim(id, "0123456789abcdef") == ""
+}
+
+func hasInterface(name string) bool {
+	_, err := os.Stat(filepath.Join("/sys/class/net", name))
+	return err == nil
 }

@@ -2,6 +2,7 @@ package network
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,10 +12,9 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
+	"nsh/runtime/lock"
 )
 
 // Hosts is the store of the /etc/hosts files, where nerdctl has it:
@@ -109,18 +109,9 @@ func (h Hosts) lock() (func(), error) {
 	if err := os.MkdirAll(h.dir(), 0o700); err != nil {
 		return nil, fault.Wrap(err, "make directory", h.dir())
 	}
-	f, err := os.Open(h.dir())
+	f, err := lock.Path(context.Background(), h.dir(), true)
 	if err != nil {
-		return nil, fault.Wrap(err, "lock", h.dir())
-	}
-	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); err != unix.EINTR {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fault.Wrap(err, "lock", h.dir())
+		return nil, err
 	}
 	return func() { f.Close() }, nil
 }

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -133,20 +134,20 @@ func TestDefaultNetwork(t *testing.T) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			l, err := c.list("default", "bridge")
+			l, err := c.list(t.Context(), "default", "bridge")
 			if err != nil || l.Name != "bridge" || len(l.Plugins) != 4 {
 				t.Errorf("%+v, %v", l, err)
 			}
 		}()
 	}
 	wg.Wait()
-	if files, _ := os.ReadDir(dir); len(files) != 1 {
+	if files, _ := os.ReadDir(dir); fmt.Sprint(files) != "[- .cni-concurrency.lock - nerdctl-bridge.conflist]" {
 		t.Errorf("%v", files)
 	}
-	if _, err := c.list("default", "nosuch"); err == nil || err.Error() != "network nosuch not found" {
+	if _, err := c.list(t.Context(), "default", "nosuch"); err == nil || err.Error() != "network nosuch not found" {
 		t.Error(err)
 	}
-	l, err := c.list("default", "bridge")
+	l, err := c.list(t.Context(), "default", "bridge")
 	if err != nil {
 		t.Fatal(err)
 	}

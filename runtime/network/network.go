@@ -28,6 +28,10 @@ type Attacher interface {
 	// nothing, or that the namespace is gone, is no error.
 	Detach(ctx context.Context, r Request) error
 
+	// Resolve gives the name of a network that is known by a name or an ID; of one that
+	// is not known, the reference as it is.
+	Resolve(namespace, ref string) string
+
 	// Endpoints tells the addresses that a container was given, without looking
 	// into its namespace. It is empty for one that is not attached.
 	Endpoints(namespace, id string, networks []string) []container.Endpoint

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsh/runtime/fault"
+	"nsh/runtime/lock"
 )
 
 // Store is the directory that holds the volumes of one containerd namespace, where
@@ -264,33 +265,11 @@ func (s Store) Lock(ctx context.Context, exclusive bool) (unlock func(), err err
 }
 
 func flock(ctx context.Context, dir string, exclusive bool) (unlock func(), err error) {
-	f, err := os.Open(dir)
+	f, err := lock.Path(ctx, dir, exclusive)
 	if err != nil {
-		return nil, fault.Wrap(err, "lock", dir)
+		return nil, err
 	}
-	how := unix.LOCK_SH | unix.LOCK_NB
-	if exclusive {
-		how = unix.LOCK_EX | unix.LOCK_NB
-	}
-	// flock(2) cannot be told to stop waiting: it is asked again and again.
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		err = unix.Flock(int(f.Fd()), how)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if err != unix.EWOULDBLOCK && err != unix.EINTR {
-			break
-		}
-		select {
-		case <-time.After(wait):
-			continue
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-		break
-	}
-	f.Close()
-	return nil, fault.Wrap(err, "lock", dir)
+	return func() { f.Close() }, nil
 }
 
 // Empty tells whether nothing is in a volume, so that an image's files may go into it.
