@@ -13,10 +13,12 @@ import (
 	"nsh/runtime/engine"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
+	"nsh/runtime/network"
 	"nsh/runtime/plan"
 	"nsh/runtime/recorder"
 	"nsh/runtime/system"
 	"nsh/runtime/undo"
+	"nsh/runtime/volume"
 )
 
 // Engine is what verbs act on: one interface a noun. Containerd implements
@@ -24,6 +26,8 @@ import (
 type Engine struct {
 	Containers container.Service
 	Images     image.Service
+	Volumes    volume.Service
+	Networks   network.Service
 	System     system.Service
 	Close      func() error
 }
@@ -78,13 +82,16 @@ func (e *Env) Engine(ctx context.Context) (*Engine, error) {
 	p := plan.From(ctx)
 	if p == nil {
 		if j := undo.From(ctx); j != nil {
-			return &Engine{Containers: undo.WrapContainers(j, e.engine.Containers), Images: undo.WrapImages(j, e.engine.Images), System: e.engine.System}, nil
+			return &Engine{
+				Containers: undo.WrapContainers(j, e.engine.Containers), Images: undo.WrapImages(j, e.engine.Images),
+				Volumes: undo.WrapVolumes(j, e.engine.Volumes), Networks: undo.WrapNetworks(j, e.engine.Networks), System: e.engine.System,
+			}, nil
 		}
 		return e.engine, nil
 	}
 	if e.planned == nil || e.planOf != p {
-		c, i := recorder.Wrap(p, e.engine.Containers, e.engine.Images)
-		e.planOf, e.planned = p, &Engine{Containers: c, Images: i, System: recorder.WrapSystem(p, e.engine.System)}
+		r := recorder.Wrap(p, recorder.Services{Containers: e.engine.Containers, Images: e.engine.Images, Volumes: e.engine.Volumes, Networks: e.engine.Networks, System: e.engine.System})
+		e.planOf, e.planned = p, &Engine{Containers: r.Containers, Images: r.Images, Volumes: r.Volumes, Networks: r.Networks, System: r.System}
 	}
 	return e.planned, nil
 }

@@ -168,7 +168,7 @@ func (v *Verb) invoke(c *Call, p reflect.Value) (any, error) {
 			return nil, usageError{err} // no daemon has answered
 		}
 		c.Engine = eng
-	} else if pl := plan.From(c.Context); pl != nil && v.Effect != Reads && !v.NotYet {
+	} else if pl := plan.From(c.Context); pl != nil && v.Effect != Reads {
 		pl.Add(plan.Change{Action: v.name(), Kind: "engine", Name: "bundled"})
 		return nil, nil
 	}
@@ -367,7 +367,7 @@ func fullName(env *Env, path string) string { return env.Program + " " + path }
 func (v *Verb) usage(env *Env, path string) string {
 	parts := []string{fullName(env, path)}
 	for i := range v.params() {
-		if q := &v.params()[i]; q.flag != "" && !q.noCommand && !q.notBuilt() {
+		if q := &v.params()[i]; q.flag != "" && !q.noCommand && !q.notBuilt() && !v.BareUsage {
 			parts = append(parts, "[OPTIONS]")
 			break
 		}

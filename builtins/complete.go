@@ -242,8 +242,15 @@ func (v *Verb) refs(env *Env, q *param, word string) Choices {
 		return env.containerChoices(v.wants())
 	case reflect.TypeFor[ImageRef]():
 		return env.imageChoices()
+	case reflect.TypeFor[VolumeRef]():
+		return env.volumeChoices()
+	case reflect.TypeFor[NetworkRef]():
+		if q.flag == "network" && !q.noCommand {
+			return v.values(env, q.flag, word)
+		}
+		return env.networkChoices(nil)
 	case reflect.TypeFor[ObjectRef]():
-		return both(env.containerChoices(nil), env.imageChoices())
+		return both(both(env.containerChoices(nil), env.imageChoices()), both(env.volumeChoices(), env.networkChoices(nil)))
 	}
 	switch {
 	case q.arg == "":
@@ -266,8 +273,13 @@ func CompleteArgument(env *Env, function string, n int, keyword string) Choices 
 		if n > 0 || keyword != "" {
 			return Choices{}
 		}
-		if function == "image" {
+		switch function {
+		case "image":
 			return env.imageChoices()
+		case "volume":
+			return env.volumeChoices()
+		case "network":
+			return env.networkChoices(nil)
 		}
 		return env.containerChoices(nil)
 	}

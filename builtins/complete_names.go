@@ -7,6 +7,8 @@ import (
 
 	"nsh/runtime/container"
 	"nsh/runtime/image"
+	"nsh/runtime/network"
+	"nsh/runtime/volume"
 
 	"github.com/docker/go-units"
 )
@@ -21,6 +23,8 @@ const (
 type known struct {
 	containers recent[container.Container]
 	images     recent[image.Image]
+	volumes    recent[volume.Volume]
+	networks   recent[network.Network]
 }
 
 // recent is a list with the time it was asked for.
@@ -82,6 +86,41 @@ func (e *Env) containerChoices(want func(container.Container) bool) Choices {
 			}
 			row := psColumns{c: c, trunc: true}
 			out = append(out, Choice{Text: name, Doc: row.Status() + ", " + row.Image()})
+		}
+		return out
+	})
+}
+
+// volumeChoices are names; those that nobody has given are too many, and too long.
+func (e *Env) volumeChoices() Choices {
+	return choices(e, &e.known.volumes, func(ctx context.Context, eng *Engine) ([]volume.Volume, error) {
+		return eng.Volumes.List(ctx, volume.ListOptions{})
+	}, func(list []volume.Volume) []Choice {
+		out := []Choice{}
+		for _, v := range list {
+			if !v.Anonymous {
+				out = append(out, Choice{Text: v.Name, Doc: "volume, made " + age(v.Created)})
+			}
+		}
+		return out
+	})
+}
+
+// networkChoices are names with the driver; nil: of all networks.
+func (e *Env) networkChoices(want func(network.Network) bool) Choices {
+	return choices(e, &e.known.networks, func(ctx context.Context, eng *Engine) ([]network.Network, error) {
+		return eng.Networks.List(ctx, network.ListOptions{})
+	}, func(list []network.Network) []Choice {
+		out := []Choice{}
+		for _, n := range list {
+			if want != nil && !want(n) {
+				continue
+			}
+			doc := "network, " + n.Driver
+			if n.Name == network.DefaultName {
+				doc = "the default network"
+			}
+			out = append(out, Choice{Text: n.Name, Doc: doc})
 		}
 		return out
 	})

@@ -42,7 +42,7 @@ func shown(c Choices, docs bool) string {
 func TestCompleteWords(t *testing.T) {
 	t.Parallel()
 	env := inMemory(t)
-	for _, line := range []string{"run -d --name web --network none box:1 sleep 1000", "create --name idle box:1 true", "tag box:1 other:2"} {
+	for _, line := range []string{"run -d --name web --network none box:1 sleep 1000", "create --name idle box:1 true", "tag box:1 other:2", "volume create data", "network create front"} {
 		play(t, env, line)
 	}
 	for _, tt := range []struct{ line, want string }{
@@ -61,13 +61,13 @@ func TestCompleteWords(t *testing.T) {
 		{"run |", "|box:1 other:2"},
 		{"run --rm -v /x:/y --network host |", "|box:1 other:2"},
 		{"run -it box:1 |", ""},
-		{"inspect |", "|idle web box:1 other:2"},
+		{"inspect |", "|idle web box:1 other:2 data bridge front host none"},
 		{"tag box:1 |", "|box:1 other:2"},
 		{"run --pull |", "always missing never"},
 		{"run --pull=|", "....... always missing never"},
 		{"run --network=container:|", ".................... |web"},
-		{"run --network |", "host none container:|bridge"},
-		{"run -v |", "+files"},
+		{"run --network |", "host none container:|bridge front"},
+		{"run -v |", "|data+files"},
 		{"run -v/|", ".. +files"},
 		{"run -v /a:|", ""},
 		{"run --env-file |", "+files"},
@@ -84,7 +84,12 @@ func TestCompleteWords(t *testing.T) {
 		{"load -i |", "+files"},
 		{"image |", "assemble inspect list load ls pull remove rm save tag"},
 		{"nothing |", ""},
-		{"volume |", ""},
+		{"volume |", "create inspect list ls prune remove rm"},
+		{"volume rm |", "|data"},
+		{"network rm front |", "|bridge host none"},
+		{"network ls -f driver=|", "....... bridge macvlan ipvlan host null"},
+		{"ps -f network=|", "........ |bridge front host none"},
+		{"ps -f volume=|", "....... |data"},
 	} {
 		words := strings.Split(strings.TrimSuffix(tt.line, "|"), " ")
 		env.known = known{}

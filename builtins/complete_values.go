@@ -29,8 +29,8 @@ func (v *Verb) values(env *Env, flag, word string) Choices {
 		}
 		c := enum("host", "the host's own", "none", "loopback alone")
 		c.Now = append(c.Now, Choice{"container:", "that of another container", true})
-		c.Later = env.networkChoices
-		return c
+		// Before the flag there are words that are no network at all, such as container:.
+		return both(c, env.networkChoices(func(n network.Network) bool { return n.Name != "host" && n.Name != "none" }))
 	case "pid", "ipc":
 		if rest, ok := strings.CutPrefix(word, "container:"); ok {
 			return env.containerChoices(running).after(len(word) - len(rest))
@@ -62,7 +62,7 @@ func (v *Verb) values(env *Env, flag, word string) Choices {
 	case "unpack":
 		return enum("auto", "", "true", "", "false", "")
 	case "type":
-		return enum("container", "", "image", "")
+		return enum("container", "", "image", "", "network", "", "volume", "")
 	case "cap-add", "cap-drop":
 		return capabilities()
 	case "security-opt":
@@ -87,7 +87,10 @@ func (v *Verb) values(env *Env, flag, word string) Choices {
 		if v.Paths[0] == "image assemble" || strings.Contains(word, ":") {
 			return Choices{}
 		}
-		return Choices{Files: true}
+		if word != "" && strings.ContainsAny(word[:1], "/.~") {
+			return Choices{Files: true}
+		}
+		return both(Choices{Files: true}, env.volumeChoices())
 	case "format":
 		return v.formats()
 	case "filter":
@@ -185,6 +188,16 @@ func (v *Verb) formats() Choices {
 		for _, name := range strings.Fields("ContainerCount CreatedAt CreatedSince Digest ID Repository Size Tag") {
 			c.Now = append(c.Now, Choice{Text: "{{." + name + "}}"})
 		}
+	case "volume ls":
+		c.Now = append(c.Now, Choice{"table", "columns with their titles", true})
+		for _, name := range sorted(volumeHeader.Header.(formatter.SubHeaderContext)) {
+			c.Now = append(c.Now, Choice{Text: "{{." + name + "}}"})
+		}
+	case "network ls":
+		c.Now = append(c.Now, Choice{"table", "columns with their titles", true})
+		for _, name := range sorted(networkHeader.Header.(formatter.SubHeaderContext)) {
+			c.Now = append(c.Now, Choice{Text: "{{." + name + "}}"})
+		}
 	default:
 		c.Now = append(c.Now, Choice{Text: "{{json .}}", Doc: "all of it"})
 	}
@@ -197,6 +210,16 @@ func (v *Verb) filters(env *Env, word string) Choices {
 	if !ok {
 		if v.Paths[0] == "images" {
 			return open("before=", "older than an image", "dangling=", "without a name", "label=", "key or key=value", "reference=", "by a pattern", "since=", "younger than an image", "until=", "made before a time")
+		}
+		switch v.Paths[0] {
+		case "volume ls":
+			return open("dangling=", "that no container mounts", "driver=", "", "label=", "key or key=value", "name=", "part of the name", "size=", "in bytes, with --size")
+		case "network ls":
+			return open("dangling=", "that nobody is on", "driver=", "", "id=", "part of the ID", "label=", "key or key=value", "name=", "part of the name", "scope=", "", "type=", "builtin or custom")
+		case "volume prune":
+			return open("all=", "also those with a name", "label=", "key or key=value", "label!=", "key or key=value")
+		case "network prune":
+			return open("label=", "key or key=value", "label!=", "key or key=value", "until=", "made before a time")
 		}
 		return open("ancestor=", "made from an image", "before=", "older than a container", "exited=", "with this code", "expose=", "a port", "id=", "", "label=", "key or key=value",
 			"name=", "by a regular expression", "network=", "", "publish=", "a port", "since=", "younger than a container", "status=", "", "volume=", "a volume or a mount")
@@ -214,7 +237,13 @@ func (v *Verb) filters(env *Env, word string) Choices {
 	case key == "before" || key == "since":
 		c = env.containerChoices(nil)
 	case key == "network":
-		c.Later = env.networkChoices
+		c = env.networkChoices(nil)
+	case key == "volume":
+		c = env.volumeChoices()
+	case v.Paths[0] == "network ls" && key == "driver":
+		c = enum("bridge", "", "macvlan", "", "ipvlan", "", "host", "", "null", "")
+	case v.Paths[0] == "network ls" && key == "type":
+		c = enum("builtin", "bridge, host and none", "custom", "all others")
 	}
 	return c.after(len(key) + 1)
 }
@@ -236,24 +265,4 @@ func (v *Verb) wants() func(container.Container) bool {
 
 func running(c container.Container) bool {
 	return c.Status == container.Running || c.Status == container.Paused || c.Status == container.Restarting
-}
-
-// networkChoices reads the host's files.
-func (e *Env) networkChoices(ctx context.Context) []Choice {
-	e.reach(ctx) // settles where they are
-	e.mu.Lock()
-	s := e.Settings
-	e.mu.Unlock()
-	out := []Choice{}
-	if s == nil {
-		return append(out, Choice{Text: network.DefaultName, Doc: "the default"})
-	}
-	for _, n := range network.Names(s.CNINetconfPath, s.Namespace) {
-		doc := ""
-		if n == network.DefaultName {
-			doc = "the default"
-		}
-		out = append(out, Choice{Text: n, Doc: doc})
-	}
-	return out
 }

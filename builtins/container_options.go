@@ -14,6 +14,7 @@ import (
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
 	"nsh/runtime/network"
+	"nsh/runtime/volume"
 )
 
 func parsePorts(words []string) ([]container.PortMapping, error) {
@@ -242,14 +243,14 @@ func bindMount(call *Call, word string) (container.Mount, error) {
 	var m container.Mount
 	parts := strings.Split(word, ":")
 	switch {
-	case len(parts) == 1:
-		return m, fault.New(fault.Invalid, "-v %s: anonymous volumes are not built yet", word).WithHint("bind a directory of the host: -v /host/dir:%s", word)
+	case len(parts) == 1 && word != "":
+		parts = []string{"", word}
 	case len(parts) > 3 || parts[0] == "" || parts[1] == "":
 		return m, fault.New(fault.Invalid, "invalid volume specification: '%s'", word)
 	}
 	src := parts[0]
 	if !strings.HasPrefix(src, "/") && !strings.HasPrefix(src, ".") && !strings.HasPrefix(src, "~") {
-		return m, fault.New(fault.Invalid, "-v %s: named volumes are not built yet", word).WithHint("bind a directory of the host: -v /host/dir:%s, or ./%s", parts[1], src)
+		return volumeMount(word, parts)
 	}
 	abs, err := filepath.Abs(src)
 	if err != nil {
@@ -286,6 +287,36 @@ func bindMount(call *Call, word string) (container.Mount, error) {
 	return m, nil
 }
 
+// volumeMount takes -v /data, -v name:/data and -v name:/data:ro,nocopy.
+func volumeMount(word string, parts []string) (container.Mount, error) {
+	m := container.Mount{Type: "volume", Name: parts[0], RW: true}
+	if m.Name != "" {
+		if err := volume.ValidateName(m.Name); err != nil {
+			return m, err
+		}
+	}
+	if !filepath.IsAbs(parts[1]) {
+		return m, fault.New(fault.Invalid, "invalid volume specification: '%s': invalid mount config for type \"volume\": invalid mount path: '%s' mount path must be absolute", word, parts[1])
+	}
+	if m.Destination = filepath.Clean(parts[1]); m.Destination == "/" {
+		return m, fault.New(fault.Invalid, "invalid volume specification: '%s': invalid mount config for type \"volume\": invalid specification: destination can't be '/'", word)
+	}
+	if len(parts) < 3 {
+		return m, nil
+	}
+	m.Mode = parts[2]
+	for _, o := range strings.Split(m.Mode, ",") {
+		switch o {
+		case "ro", "rro":
+			m.RW = false
+		case "rw", "z", "Z", "nocopy":
+		default:
+			return m, fault.New(fault.Invalid, "invalid mode: %s", parts[2])
+		}
+	}
+	return m, nil
+}
+
 func typedMount(word string) (container.Mount, error) {
 	m := container.Mount{Type: "volume", RW: true}
 	bad := func(format string, args ...any) (container.Mount, error) {
@@ -317,6 +348,10 @@ func typedMount(word string) (container.Mount, error) {
 				mode = append(mode, "bind")
 			default:
 				return bad("invalid value for bind-recursive: %s", val)
+			}
+		case "volume-nocopy":
+			if yes() {
+				mode = append(mode, "nocopy")
 			}
 		case "tmpfs-size":
 			n, err := units.RAMInBytes(val)
@@ -361,8 +396,17 @@ func typedMount(word string) (container.Mount, error) {
 		if m.Source != "" {
 			return bad("cannot specify source for type tmpfs")
 		}
-	case "volume", "image":
-		return m, fault.New(fault.Invalid, "--mount type=%s is not built yet", m.Type).WithHint("type=bind and type=tmpfs are there")
+	case "volume":
+		if m.Destination == "/" {
+			return bad("invalid specification: destination can't be '/'")
+		}
+		if m.Name, m.Source = m.Source, ""; m.Name != "" {
+			if err := volume.ValidateName(m.Name); err != nil {
+				return m, err
+			}
+		}
+	case "image":
+		return m, fault.New(fault.Invalid, "--mount type=%s is not built yet", m.Type).WithHint("type=bind, type=volume and type=tmpfs are there")
 	default:
 		return bad("mount type unknown: %q", m.Type)
 	}
@@ -392,6 +436,9 @@ func mountsFrom(call *Call, have []container.Mount, refs []string) ([]container.
 			}
 			taken[m.Destination] = true
 			m.RW = m.RW && mode != "ro"
+			if m.Type == "volume" {
+				m.Source = "" // where it is, its name tells
+			}
 			have = append(have, m)
 		}
 	}

@@ -37,7 +37,7 @@ type psParams struct {
 	Exited   []int          `flag:"exited" only:"script" doc:"Those that ended with one of these codes"`
 	Ancestor []ImageRef     `flag:"ancestor" only:"script" doc:"Those made from one of these images"`
 	Volume   []string       `flag:"volume" only:"script" doc:"Those with one of these volumes, or a mount there"`
-	Network  []string       `flag:"network" only:"script" doc:"Those on one of these networks"`
+	Network  []NetworkRef   `flag:"network" only:"script" doc:"Those on one of these networks"`
 	Publish  []string       `flag:"publish" only:"script" doc:"Those that publish one of these ports"`
 	Expose   []string       `flag:"expose" only:"script" doc:"Those that have one of these ports open"`
 	Before   []ContainerRef `flag:"before" only:"script" doc:"Those older than this one"`
@@ -153,7 +153,7 @@ func (p *psParams) filters() []string {
 		add("ancestor", string(i))
 	}
 	add("volume", p.Volume...)
-	add("network", p.Network...)
+	add("network", texts(p.Network)...)
 	add("publish", p.Publish...)
 	add("expose", p.Expose...)
 	for _, c := range p.Before {

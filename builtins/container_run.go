@@ -39,19 +39,19 @@ type CreateOptions struct {
 	InitBinary  string `flag:"init-binary" doc:"Init binary to use, on the PATH of the host (default \"tini\")"`
 	Restart     string `flag:"restart" def:"no" doc:"Restart policy to apply when a container exits"`
 
-	Network    []string `flag:"network" alias:"net" type:"network" doc:"Connect a container to a network"`
-	Publish    []string `flag:"publish,p" doc:"Publish a container's port(s) to the host"`
-	PublishAll bool     `flag:"publish-all,P" doc:"Publish all exposed ports to random ports"`
-	Expose     []string `flag:"expose" doc:"Expose a port or a range of ports"`
-	DNS        []string `flag:"dns" doc:"Set custom DNS servers"`
-	DNSSearch  []string `flag:"dns-search" doc:"Set custom DNS search domains"`
-	DNSOption  []string `flag:"dns-option" alias:"dns-opt" doc:"Set DNS options"`
-	Hostname   string   `flag:"hostname,h" doc:"Container host name"`
-	Domainname string   `flag:"domainname" doc:"Container NIS domain name"`
-	AddHost    []string `flag:"add-host" doc:"Add a custom host-to-IP mapping (host:ip)"`
-	IP         string   `flag:"ip" doc:"IPv4 address (e.g., 172.30.100.104)"`
-	IP6        string   `flag:"ip6" doc:"IPv6 address (e.g., 2001:db8::33)"`
-	MACAddress string   `flag:"mac-address" doc:"Container MAC address (e.g., 92:d0:c6:0a:29:33)"`
+	Network    []NetworkRef `flag:"network" alias:"net" type:"network" doc:"Connect a container to a network"`
+	Publish    []string     `flag:"publish,p" doc:"Publish a container's port(s) to the host"`
+	PublishAll bool         `flag:"publish-all,P" doc:"Publish all exposed ports to random ports"`
+	Expose     []string     `flag:"expose" doc:"Expose a port or a range of ports"`
+	DNS        []string     `flag:"dns" doc:"Set custom DNS servers"`
+	DNSSearch  []string     `flag:"dns-search" doc:"Set custom DNS search domains"`
+	DNSOption  []string     `flag:"dns-option" alias:"dns-opt" doc:"Set DNS options"`
+	Hostname   string       `flag:"hostname,h" doc:"Container host name"`
+	Domainname string       `flag:"domainname" doc:"Container NIS domain name"`
+	AddHost    []string     `flag:"add-host" doc:"Add a custom host-to-IP mapping (host:ip)"`
+	IP         string       `flag:"ip" doc:"IPv4 address (e.g., 172.30.100.104)"`
+	IP6        string       `flag:"ip6" doc:"IPv6 address (e.g., 2001:db8::33)"`
+	MACAddress string       `flag:"mac-address" doc:"Container MAC address (e.g., 92:d0:c6:0a:29:33)"`
 
 	CPUs              float64   `flag:"cpus" doc:"Number of CPUs"`
 	CPUPeriod         int64     `flag:"cpu-period" doc:"Limit CPU CFS (Completely Fair Scheduler) period"`
@@ -235,7 +235,7 @@ print(run("alpine", "echo", "hello", rm = True).stdout)`,
 // unless --rm was given.
 func discard(call *Call, c container.Container, rm bool, err error) error {
 	if rm {
-		if rerr := call.Containers.Remove(detachedContext(call), c.ID, container.RemoveOptions{Force: true}); rerr != nil {
+		if rerr := call.Containers.Remove(detachedContext(call), c.ID, container.RemoveOptions{Force: true, Volumes: true}); rerr != nil {
 			return errors.Join(err, rerr)
 		}
 	}
@@ -317,7 +317,7 @@ func (o *CreateOptions) spec(call *Call) (container.Spec, error) {
 		Name: o.Name, Image: string(o.Image), Rootfs: o.Rootfs, Platform: o.Platform, Command: o.Command, Entrypoint: o.Entrypoint,
 		WorkDir: o.Workdir, User: o.User, Groups: o.GroupAdd, Umask: o.Umask, TTY: o.TTY, OpenStdin: o.Interactive, AutoRemove: o.Rm,
 		StopSignal: o.StopSignal, StopTimeout: o.StopTimeout, CIDFile: o.CIDFile, PidFile: o.PidFile,
-		Hostname: o.Hostname, Domainname: o.Domainname, Networks: o.Network, Expose: o.Expose, PublishAll: o.PublishAll,
+		Hostname: o.Hostname, Domainname: o.Domainname, Networks: texts(o.Network), Expose: o.Expose, PublishAll: o.PublishAll,
 		DNS: o.DNS, DNSSearch: o.DNSSearch, DNSOptions: o.DNSOption, IP: o.IP, IP6: o.IP6, MAC: o.MACAddress,
 		PidMode: o.PID, UTSMode: o.UTS, IPCMode: o.IPC, CgroupNS: o.Cgroupns, UsernsMode: o.Userns,
 		ReadOnly: o.ReadOnly, ShmSize: int64(o.ShmSize), VolumesFrom: o.VolumesFrom,
@@ -354,7 +354,7 @@ func (o *CreateOptions) spec(call *Call) (container.Spec, error) {
 	}
 	if len(o.Network) > 1 {
 		for _, n := range o.Network {
-			if n == "host" || n == "none" || strings.HasPrefix(n, "container:") {
+			if n == "host" || n == "none" || strings.HasPrefix(string(n), "container:") {
 				return s, fault.New(fault.Invalid, "conflicting options: cannot attach a %s network with others", n)
 			}
 		}

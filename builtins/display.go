@@ -69,6 +69,8 @@ type cell struct {
 var short = map[reflect.Type]struct{ list, record string }{
 	reflect.TypeFor[*Container](): {"name image status ports created", "name image status command ports networks mounts created id"},
 	reflect.TypeFor[*Image]():     {"name id created size", "name id created size platform labels"},
+	reflect.TypeFor[*Volume]():    {"name created labels", "name mountpoint created size labels containers"},
+	reflect.TypeFor[*Network]():   {"name driver subnets internal", "name id driver subnets internal options labels containers created"},
 }
 
 // fields gives the fields of a value with such, nil for any other.
@@ -79,13 +81,10 @@ func (w View) fields(v starlark.Value, all bool) []cell {
 	}
 	var names []string
 	switch v := v.(type) {
-	case *Container, *Image:
+	case *Container, *Image, *Volume, *Network:
 		names = strings.Fields(short[reflect.TypeOf(v)].record)
 		if all {
-			_, isContainer := v.(*Container)
-			if names = attributesOf(reflect.TypeFor[image.Image](), sorted(imageExtras)); isContainer {
-				names = attributesOf(reflect.TypeFor[container.Container](), sorted(containerExtras))
-			}
+			names, _ = nouns[v.(starlark.Value).Type()]()
 		}
 	case *resultValue:
 		names = []string{"code", "stdout", "stderr"}
@@ -131,8 +130,13 @@ func (w View) field(v starlark.HasAttrs, name string) string {
 			return portsText(openPorts(c.value))
 		}
 	}
-	if i, ok := v.(*Image); ok && !w.Wide && name == "id" {
-		return image.ShortID(i.value.ID)
+	if name == "id" && !w.Wide {
+		switch v := v.(type) {
+		case *Image:
+			return image.ShortID(v.value.ID)
+		case *Network:
+			return container.ShortID(v.value.ID)
+		}
 	}
 	return w.text(name, x)
 }
@@ -181,6 +185,10 @@ func (w View) text(name string, v starlark.Value) string {
 		return cmp.Or(v.value.Name, v.value.ShortID())
 	case *Image:
 		return v.ref()
+	case *Volume:
+		return v.value.Name
+	case *Network:
+		return v.value.Name
 	case *portValue:
 		return v.text
 	case *record:
@@ -376,6 +384,10 @@ func ShellWords(v starlark.Value) ([]string, bool) {
 		return []string{v.value.ID}, true
 	case *Image:
 		return []string{v.value.Name}, true
+	case *Volume:
+		return []string{v.value.Name}, true
+	case *Network:
+		return []string{v.value.ID}, true
 	case starlark.IterableMapping:
 		return nil, false
 	case starlark.Iterable:

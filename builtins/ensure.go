@@ -13,9 +13,11 @@ import (
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
+	"nsh/runtime/network"
 	"nsh/runtime/plan"
 	"nsh/runtime/recorder"
 	"nsh/runtime/undo"
+	"nsh/runtime/volume"
 )
 
 // Change is what ensure and absent have done: nothing, when all was as asked for.
@@ -26,6 +28,8 @@ type Change struct {
 	// Container is the one that is there now; nil when none is.
 	Container *container.Container
 	Image     *image.Image
+	Volume    *volume.Volume
+	Network   *network.Network
 
 	kind, name string
 }
@@ -278,6 +282,7 @@ func makeContainer(call *Call, spec container.Spec, state string) (*container.Co
 func replace(call *Call, old container.Detail, spec container.Spec, state string, planned plan.Change) (*container.Container, error) {
 	sub := *call
 	sub.Context = plan.Fold(call.Context, planned)
+	spec.Inherit = anonymous(old)
 	j := &undo.Journal{}
 	eng := *call.Engine
 	eng.Containers = undo.WrapContainers(j, call.Containers)
@@ -299,6 +304,24 @@ func replace(call *Call, old container.Detail, spec container.Spec, state string
 		return nil, errors.Join(err, rerr)
 	}
 	return nil, fault.Wrap(err, "replace container (the old one is back)", old.Name)
+}
+
+// anonymous are the volumes that a container has for itself, by their place: whoever
+// takes its place goes on with them.
+func anonymous(d container.Detail) map[string]string {
+	named := map[string]bool{}
+	for _, m := range d.Spec.Mounts {
+		if m.Type != "volume" || m.Name != "" {
+			named[m.Destination] = true
+		}
+	}
+	out := map[string]string{}
+	for _, m := range d.Mounts {
+		if m.Type == "volume" && !named[m.Destination] {
+			out[m.Destination] = m.Name
+		}
+	}
+	return out
 }
 
 // settle brings a container into its state.
@@ -426,24 +449,4 @@ func showChanges[P any](call *Call, _ *P, list []Change) error {
 		}
 	}
 	return nil
-}
-
-// Networks and volumes are no nouns yet: what they will be called says so.
-var (
-	_ = notYet("ensure network", "Make a network be there as described", "the default network is made by the first container that joins it")
-	_ = notYet("ensure volume", "Make a volume be there", "bind a directory of the host: volume = [\"/srv/data:/data\"]")
-	_ = notYet("absent network", "Make networks not be there", "")
-	_ = notYet("absent volume", "Make volumes not be there", "")
-)
-
-func notYet(path, short, instead string) *Verb {
-	return Define(Verb{Paths: []string{path}, Short: short + " (not built yet)", Effect: Writes, NoEngine: true, NotYet: true}, func(call *Call, p *struct {
-		Names []string `arg:"NAME [NAME...]"`
-	}) (any, error) {
-		e := fault.New(fault.Invalid, "%s is not built yet", call.Verb.Paths[0])
-		if instead != "" {
-			e = e.WithHint("%s", instead)
-		}
-		return nil, usageError{e}
-	}, nil)
 }

@@ -21,7 +21,7 @@ func TestExamples(t *testing.T) {
 		}
 		e := memory.New(memory.Options{AnyImage: true})
 		env := &Env{Program: "nsh", Connect: func(context.Context) (*Engine, error) {
-			return &Engine{Containers: e.Containers, Images: e.Images, System: e.System}, nil
+			return &Engine{Containers: e.Containers, Images: e.Images, Volumes: e.Volumes, Networks: e.Networks, System: e.System}, nil
 		}}
 		var out bytes.Buffer
 		i := lang.New(lang.Options{Predeclared: Predeclared(env), Stdout: &out, Stderr: &out})

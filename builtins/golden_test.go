@@ -20,6 +20,7 @@ import (
 	"nsh/runtime/engine"
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
+	"nsh/runtime/memory"
 	"nsh/runtime/system"
 )
 
@@ -113,7 +114,8 @@ func newCanned() *canned {
 
 func (c *canned) env() *Env {
 	return &Env{Program: "docker", Version: "28.2.2", Settings: &engine.Settings{Snapshotter: "overlayfs"}, Connect: func(context.Context) (*Engine, error) {
-		return &Engine{Containers: cannedContainers{canned: c}, Images: cannedImages{canned: c}, System: cannedSystem{canned: c}}, nil
+		e := memory.New(memory.Options{Seed: 1})
+		return &Engine{Containers: cannedContainers{canned: c}, Images: cannedImages{canned: c}, Volumes: e.Volumes, Networks: e.Networks, System: cannedSystem{canned: c}}, nil
 	}}
 }
 

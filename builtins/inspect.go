@@ -54,7 +54,7 @@ type inspectParams struct {
 // objectTypes are docker's.
 var objectTypes = []string{"config", "container", "image", "network", "node", "plugin", "secret", "service", "task", "volume"}
 
-// Inspect shows all that is known of containers and images.
+// Inspect shows all that is known of containers, images, networks and volumes.
 var Inspect = Define(Verb{
 	Paths:  []string{"inspect"},
 	Short:  "Return low-level information on Docker objects",
@@ -71,7 +71,8 @@ print(inspect("web")[0]["Name"])`,
 	return showInspected(call, p.Format, list)
 })
 
-// lookup chooses by --type; without it, containers come before images.
+// lookup chooses by --type; without it, containers come before images, networks
+// and volumes, as in docker.
 func (p *inspectParams) lookup(call *Call) (func(context.Context, string) (Inspected, error), error) {
 	kind := ""
 	if p.Type != nil {
@@ -86,11 +87,19 @@ func (p *inspectParams) lookup(call *Call) (func(context.Context, string) (Inspe
 	ofImage := func(ctx context.Context, ref string) (Inspected, error) {
 		return inspectImage(call, ref, "", p.Mode == "native")
 	}
+	ofNetwork := func(ctx context.Context, ref string) (Inspected, error) {
+		return inspectNetwork(ctx, call, ref, p.Mode == "native")
+	}
+	ofVolume := func(ctx context.Context, ref string) (Inspected, error) { return inspectVolume(ctx, call, ref, false) }
 	switch {
 	case kind == "container":
 		return ofContainer, nil
 	case kind == "image":
 		return ofImage, nil
+	case kind == "network":
+		return ofNetwork, nil
+	case kind == "volume":
+		return ofVolume, nil
 	case kind == "":
 		return func(ctx context.Context, ref string) (Inspected, error) {
 			i, err := ofContainer(ctx, ref)
@@ -99,6 +108,12 @@ func (p *inspectParams) lookup(call *Call) (func(context.Context, string) (Inspe
 			}
 			// What is no name of an image at all names nothing, either.
 			if i, err = ofImage(ctx, ref); !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Invalid) {
+				return i, err
+			}
+			if i, err = ofNetwork(ctx, ref); !fault.Is(err, fault.NotFound) {
+				return i, err
+			}
+			if i, err = ofVolume(ctx, ref); !fault.Is(err, fault.NotFound) {
 				return i, err
 			}
 			if call.Script {

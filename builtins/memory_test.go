@@ -19,7 +19,7 @@ func inMemory(t *testing.T) *Env {
 	t.Helper()
 	e := memory.New(memory.Options{Seed: 1, AnyImage: true})
 	env := &Env{Program: "docker", Connect: func(context.Context) (*Engine, error) {
-		return &Engine{Containers: e.Containers, Images: e.Images, System: e.System}, nil
+		return &Engine{Containers: e.Containers, Images: e.Images, Volumes: e.Volumes, Networks: e.Networks, System: e.System}, nil
 	}}
 	dir := t.TempDir()
 	box := filepath.Join(dir, "busybox")

@@ -19,7 +19,11 @@ type (
 	ContainerRef string
 	// ImageRef names an image; in a script it may be an Image.
 	ImageRef string
-	// ObjectRef names a container or an image.
+	// VolumeRef names a volume; in a script it may be a Volume.
+	VolumeRef string
+	// NetworkRef names a network; in a script it may be a Network.
+	NetworkRef string
+	// ObjectRef names a container, an image, a volume or a network.
 	ObjectRef string
 	// KeyValues are k=v words; in a script a dict does, too.
 	KeyValues []string
@@ -34,6 +38,18 @@ type (
 	// is an error that says so: it is never ignored.
 	NotBuilt struct{ given bool }
 )
+
+// texts are references as words.
+func texts[R ~string](refs []R) []string {
+	if refs == nil {
+		return nil
+	}
+	out := make([]string, len(refs))
+	for i, r := range refs {
+		out[i] = string(r)
+	}
+	return out
+}
 
 // param is one parameter as its struct field declares it:
 //

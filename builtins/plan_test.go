@@ -16,8 +16,10 @@ import (
 	"nsh/runtime/fault"
 	"nsh/runtime/image"
 	"nsh/runtime/memory"
+	"nsh/runtime/network"
 	"nsh/runtime/plan"
 	"nsh/runtime/system"
+	"nsh/runtime/volume"
 )
 
 // readOnly is an engine whose writes fail the test. Each method is written out: one
@@ -26,6 +28,8 @@ type readOnly struct {
 	t *testing.T
 	c container.Service
 	i image.Service
+	v volume.Service
+	n network.Service
 	s system.Service
 }
 
@@ -113,6 +117,39 @@ func (r readImages) Assemble(_ context.Context, recipe image.Recipe) (image.Imag
 	return image.Image{}, r.wrote("assemble " + recipe.Name)
 }
 
+type readVolumes struct{ readOnly }
+
+func (r readVolumes) List(ctx context.Context, o volume.ListOptions) ([]volume.Volume, error) {
+	return r.v.List(ctx, o)
+}
+func (r readVolumes) Get(ctx context.Context, name string, size bool) (volume.Volume, error) {
+	return r.v.Get(ctx, name, size)
+}
+func (r readVolumes) Create(_ context.Context, s volume.Spec) (volume.Volume, error) {
+	return volume.Volume{}, r.wrote("volume create " + s.Name)
+}
+func (r readVolumes) Label(_ context.Context, name string, _ map[string]string) error {
+	return r.wrote("volume label " + name)
+}
+func (r readVolumes) Remove(_ context.Context, name string) error {
+	return r.wrote("volume rm " + name)
+}
+
+type readNetworks struct{ readOnly }
+
+func (r readNetworks) List(ctx context.Context, o network.ListOptions) ([]network.Network, error) {
+	return r.n.List(ctx, o)
+}
+func (r readNetworks) Get(ctx context.Context, ref string) (network.Network, error) {
+	return r.n.Get(ctx, ref)
+}
+func (r readNetworks) Create(_ context.Context, s network.Spec) (network.Network, error) {
+	return network.Network{}, r.wrote("network create " + s.Name)
+}
+func (r readNetworks) Remove(_ context.Context, ref string) error {
+	return r.wrote("network rm " + ref)
+}
+
 type readSystem struct{ readOnly }
 
 func (r readSystem) Version(ctx context.Context) (system.Version, error) { return r.s.Version(ctx) }
@@ -128,11 +165,12 @@ func (r readSystem) Repair(ctx context.Context, dry bool) ([]system.Leftover, er
 func planned(t *testing.T) (env *Env, lock func()) {
 	t.Helper()
 	e := memory.New(memory.Options{Seed: 1, AnyImage: true})
-	eng := &Engine{Containers: e.Containers, Images: e.Images, System: e.System}
+	eng := &Engine{Containers: e.Containers, Images: e.Images, Volumes: e.Volumes, Networks: e.Networks, System: e.System}
 	env = &Env{Program: "docker", Connect: func(context.Context) (*Engine, error) { return eng, nil }}
 	return env, func() {
-		r := readOnly{t, e.Containers, e.Images, e.System}
+		r := readOnly{t, e.Containers, e.Images, e.Volumes, e.Networks, e.System}
 		eng.Containers, eng.Images, eng.System = readContainers{r}, readImages{r}, readSystem{r}
+		eng.Volumes, eng.Networks = readVolumes{r}, readNetworks{r}
 	}
 }
 
@@ -159,6 +197,7 @@ func TestPlanWrites(t *testing.T) {
 	for _, line := range []string{
 		"image assemble -f " + file + ":/bin/sleep --cmd /bin/sleep box:1", "save -o " + archive + " box:1", "tag box:1 box:spare", "tag box:1 spare:2",
 		"run -d --name web -m 64m box:1 sleep 60", "create --name made box:1", "run -d --name frozen box:1 sleep 60", "pause frozen",
+		"volume create spare", "network create spare-net",
 	} {
 		if got := play(t, env, line); strings.Contains(got, "rror") {
 			t.Fatalf("%s: %s", line, got)
@@ -167,7 +206,7 @@ func TestPlanWrites(t *testing.T) {
 	lock()
 	lines := map[string][]string{
 		"attach":           nil, // connects to what runs: the process sees its terminal, and that is all
-		"create":           {"create --name new --cidfile " + dir + "/cid -v " + dir + "/vol:/v box:1", "create nobody/has:this"},
+		"create":           {"create --name new --cidfile " + dir + "/cid -v " + dir + "/vol:/v -v data:/data box:1", "create nobody/has:this"},
 		"run":              {"run -d --name new box:1", "run --rm box:1 true", "run -d --rm box:1", "run --pull always box:1"},
 		"start":            {"start made", "start -a made"},
 		"stop":             {"stop web"},
@@ -187,13 +226,23 @@ func TestPlanWrites(t *testing.T) {
 		"repair":           {"repair"},
 		"engine start":     {"engine start"},
 		"engine stop":      {"engine stop"},
+		"volume create":    {"volume create new", "volume create"},
+		"volume rm":        {"volume rm spare"},
+		"volume prune":     {"volume prune -a -f", "volume prune --all"},
+		"network create":   {"network create new"},
+		"network rm":       {"network rm spare-net"},
+		"network prune":    {"network prune"},
+		"ensure volume":    {"ensure volume new", "ensure volume --label a=1 spare"},
+		"ensure network":   {"ensure network new", "ensure network --internal spare-net"},
+		"absent volume":    {"absent volume spare nobody"},
+		"absent network":   {"absent network spare-net nobody"},
 		"ensure container": {"ensure container --name web box:1", "ensure container --name new box:1", "ensure container --name made --recreate box:1", "ensure container --name web -m 128m box:1 sleep 60"},
 		"ensure image":     {"ensure image box:1", "ensure image nobody/has:this", "ensure image --pull always box:1"},
 		"absent container": {"absent container web made nobody"},
 		"absent image":     {"absent image spare:2 nobody"},
 	}
 	for _, v := range Verbs() {
-		if v.Effect == Reads || v.NotYet {
+		if v.Effect == Reads {
 			continue
 		}
 		all, ok := lines[v.Paths[0]]
@@ -417,7 +466,7 @@ func TestEnsureTwice(t *testing.T) {
 		var args []string
 		for _, opt := range []string{
 			"-e A=1", "-e A=", "--label tier=web", "-p 80", fmt.Sprintf("-p 127.0.0.1:%d:80/udp", 8080+n%5), "-m 64m", "--cpus 1.5", "-w /tmp", "-u 1:1", "--read-only", "--hostname h", "--dns 192.0.2.1",
-			"--add-host a:192.0.2.1", "--cap-add net_admin", "--cap-drop ALL", "--ulimit nofile=10:20", "--tmpfs /t:size=1m", "-v /tmp:/host:ro", "--stop-signal SIGINT",
+			"--add-host a:192.0.2.1", "--cap-add net_admin", "--cap-drop ALL", "--ulimit nofile=10:20", "--tmpfs /t:size=1m", "-v /tmp:/host:ro", "-v data:/data", "-v /own", "--mount type=volume,src=data,dst=/more,volume-nocopy", "-v data:/ro:ro,nocopy", "--stop-signal SIGINT",
 			"--log-opt max-size=1m", "--pids-limit 5", "--shm-size 1m", "--security-opt no-new-privileges", "-P", "--restart no", "--network none", "--state created", "-t", "-i", "--sysctl net.core.x=1",
 		} {
 			if r.IntN(6) == 0 {

@@ -515,6 +515,32 @@ func (r *ImageRef) Unpack(v starlark.Value) error {
 	return nil
 }
 
+// Unpack takes a name or a Volume.
+func (r *VolumeRef) Unpack(v starlark.Value) error {
+	switch v := v.(type) {
+	case *Volume:
+		*r = VolumeRef(v.value.Name)
+	case starlark.String:
+		*r = VolumeRef(v)
+	default:
+		return wants(v, "volume, or its name")
+	}
+	return nil
+}
+
+// Unpack takes a name, an ID or a Network.
+func (r *NetworkRef) Unpack(v starlark.Value) error {
+	switch v := v.(type) {
+	case *Network:
+		*r = NetworkRef(v.value.Name)
+	case starlark.String:
+		*r = NetworkRef(v)
+	default:
+		return wants(v, "network, or its name or ID")
+	}
+	return nil
+}
+
 // Unpack takes a name, an ID, or any value that has one.
 func (r *ObjectRef) Unpack(v starlark.Value) error {
 	switch v := v.(type) {
@@ -522,10 +548,14 @@ func (r *ObjectRef) Unpack(v starlark.Value) error {
 		*r = ObjectRef(v.value.ID)
 	case *Image:
 		*r = ObjectRef(v.value.ID) // by its name a container might be meant
+	case *Volume:
+		*r = ObjectRef(v.value.Name)
+	case *Network:
+		*r = ObjectRef(v.value.ID)
 	case starlark.String:
 		*r = ObjectRef(v)
 	default:
-		return wants(v, "container or image, or its name or ID")
+		return wants(v, "container, image, volume or network, or its name or ID")
 	}
 	return nil
 }

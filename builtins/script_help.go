@@ -14,6 +14,8 @@ var nouns = map[string]func() (attributes []string, methods map[string]*Verb){
 	"container": func() ([]string, map[string]*Verb) {
 		return attributesOf(reflect.TypeFor[container.Container](), sorted(containerExtras)), containerMethods.once()
 	},
+	"network": func() ([]string, map[string]*Verb) { return networkKind.attributes(), networkKind.methods.once() },
+	"volume":  func() ([]string, map[string]*Verb) { return volumeKind.attributes(), volumeKind.methods.once() },
 	"image": func() ([]string, map[string]*Verb) {
 		return attributesOf(reflect.TypeFor[image.Image](), sorted(imageExtras)), imageMethods.once()
 	},

@@ -64,6 +64,8 @@ type Verb struct {
 	// Failure is the exit status of a failure that is not the process's own:
 	// 125 for run, 1 (the zero value) for all others.
 	Failure int
+	// BareUsage leaves [OPTIONS] out of the usage line, where docker does.
+	BareUsage bool
 	// NoShorthandHelp leaves -h to the verb.
 	NoShorthandHelp bool
 	// Script are further names of the Starlark function, for verbs that a
@@ -74,8 +76,6 @@ type Verb struct {
 	CommandOnly string
 	// Example is a call in Starlark that runs, for help and reference.
 	Example string
-	// NotYet is for a verb that is only there to say that it is not.
-	NotYet bool
 	// NoEngine is for verbs that work without any engine.
 	NoEngine bool
 

@@ -23,7 +23,7 @@ import (
 func interpreter(out io.Writer) *lang.Interp {
 	e := memory.New(memory.Options{AnyImage: true})
 	env := &builtins.Env{Program: "nsh", Connect: func(context.Context) (*builtins.Engine, error) {
-		return &builtins.Engine{Containers: e.Containers, Images: e.Images, System: e.System}, nil
+		return &builtins.Engine{Containers: e.Containers, Images: e.Images, Volumes: e.Volumes, Networks: e.Networks, System: e.System}, nil
 	}}
 	predeclared := builtins.Predeclared(env)
 	maps.Copy(predeclared, modules.All()["assert.star"]())

@@ -39,7 +39,7 @@ func FuzzPrompt(f *testing.F) {
 		}
 		engine := memory.New(memory.Options{Seed: 1, AnyImage: true})
 		env := &builtins.Env{Program: "nsh", Connect: func(context.Context) (*builtins.Engine, error) {
-			return &builtins.Engine{Containers: engine.Containers, Images: engine.Images, System: engine.System}, nil
+			return &builtins.Engine{Containers: engine.Containers, Images: engine.Images, Volumes: engine.Volumes, Networks: engine.Networks, System: engine.System}, nil
 		}}
 		env.Reach = env.Connect
 		var out bytes.Buffer

@@ -190,7 +190,7 @@ func opened(s *engine.Settings) (*builtins.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &builtins.Engine{Containers: e.Containers, Images: e.Images, System: e.System, Close: e.Close}, nil
+	return &builtins.Engine{Containers: e.Containers, Images: e.Images, Volumes: e.Volumes, Networks: e.Networks, System: e.System, Close: e.Close}, nil
 }
 
 // interrupts ends the context at SIGINT and SIGTERM, unless the signals belong

@@ -142,7 +142,7 @@ func testInterpreter(env *builtins.Env, out io.Writer) *lang.Interp {
 func onMemory(_ context.Context, _, _ string, out io.Writer) (*startest.Fixture, error) {
 	env := &builtins.Env{Program: "nsh", Version: version, Connect: func(context.Context) (*builtins.Engine, error) {
 		e := memory.New(memory.Options{AnyImage: true})
-		return &builtins.Engine{Containers: e.Containers, Images: e.Images, System: e.System}, nil
+		return &builtins.Engine{Containers: e.Containers, Images: e.Images, Volumes: e.Volumes, Networks: e.Networks, System: e.System}, nil
 	}}
 	return &startest.Fixture{Interp: testInterpreter(env, out)}, nil
 }
@@ -168,7 +168,7 @@ func onEngine(outer *builtins.Env) func(context.Context, string, string, io.Writ
 			mu.Lock()
 			defer mu.Unlock()
 			engine = e
-			return &builtins.Engine{Containers: e.Containers, Images: e.Images, System: e.System, Close: e.Close}, nil
+			return &builtins.Engine{Containers: e.Containers, Images: e.Images, Volumes: e.Volumes, Networks: e.Networks, System: e.System, Close: e.Close}, nil
 		}
 		return &startest.Fixture{Interp: testInterpreter(env, out), Close: func(ctx context.Context) error {
 			mu.Lock()

@@ -94,7 +94,8 @@ func (s *Shell) attrs(sc ScriptCompleter, before, base string) []lineedit.Candid
 			if noun := elements[m[2]]; noun != "" {
 				return sc.Attrs(noun + "()")
 			}
-			if m[4] == "container" || m[4] == "image" {
+			switch m[4] {
+			case "container", "image", "network", "volume":
 				return sc.Attrs(m[4] + "()")
 			}
 		}
@@ -103,7 +104,7 @@ func (s *Shell) attrs(sc ScriptCompleter, before, base string) []lineedit.Candid
 }
 
 // elements are what the lists of these functions have.
-var elements = map[string]string{"containers": "container", "ps": "container", "images": "image"}
+var elements = map[string]string{"containers": "container", "ps": "container", "images": "image", "networks": "network", "volumes": "volume"}
 
 var made = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`\bfor (\w+) in (\w+)\(|\b(\w+) = (\w+)\(`)

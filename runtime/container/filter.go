@@ -49,7 +49,7 @@ var filterTests = map[string]func(c Container, value string) bool{
 	"ancestor": nil,
 	"publish":  nil,
 	"expose":   nil,
-	"name":     func(c Container, v string) bool { return matches(v, "/"+c.Name) || matches(v, c.Name) },
+	"name":     func(c Container, v string) bool { return Matches(v, "/"+c.Name) || Matches(v, c.Name) },
 	"label": func(c Container, v string) bool {
 		key, want, valued := strings.Cut(v, "=")
 		got, ok := c.Labels[key]
@@ -72,9 +72,9 @@ var filterTests = map[string]func(c Container, value string) bool{
 	},
 }
 
-// matches is docker's: the text itself, or a regular expression anywhere in
+// Matches is docker's: the text itself, or a regular expression anywhere in
 // it. What is no regular expression matches nothing else.
-func matches(pattern, text string) bool {
+func Matches(pattern, text string) bool {
 	if pattern == text {
 		return true
 	}

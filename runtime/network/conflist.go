@@ -188,17 +188,6 @@ func (c *CNI) list(ctx context.Context, namespace, name string) (*libcni.Network
 	return l, fault.Wrap(err, "read network", path)
 }
 
-// Names are the networks that a namespace can join, sorted; conf is the directory of
-// the conflists. A file that cannot be read has none.
-func Names(conf, namespace string) []string {
-	names := []string{DefaultName}
-	for _, f := range (&CNI{Conf: conf}).files(namespace) {
-		names = append(names, f.conf.Name)
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // locked runs fn while nobody else makes or removes a network. It is nerdctl's lock.
 func (c *CNI) locked(ctx context.Context, fn func() error) error {
 	if err := os.MkdirAll(c.Conf, 0o755); err != nil {

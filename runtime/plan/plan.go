@@ -4,6 +4,8 @@ package plan
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -115,6 +117,32 @@ func (p *Plan) Note(ctx context.Context, c Change) {
 		c.Command = strings.ReplaceAll(c.Command, c.ID, c.Name)
 	}
 	p.Add(c)
+}
+
+// Imply adds a change that an earlier one brings along, such as a volume that a
+// container makes: no command of its own does it.
+func (p *Plan) Imply(c Change) {
+	c.covered = true
+	p.Add(c)
+}
+
+// MapFields are the differences of labels and other settings that are key=value.
+func MapFields(name string, from, to map[string]string) []Field {
+	text := func(m map[string]string, key string) string {
+		if v, ok := m[key]; ok {
+			return key + "=" + v
+		}
+		return ""
+	}
+	keys := slices.AppendSeq(slices.Collect(maps.Keys(from)), maps.Keys(to))
+	slices.Sort(keys)
+	var out []Field
+	for _, k := range slices.Compact(keys) {
+		if a, b := text(from, k), text(to, k); a != b {
+			out = append(out, Field{Name: name, From: a, To: b})
+		}
+	}
+	return out
 }
 
 // Started turns the creation of a container that was just noted into a run of it.

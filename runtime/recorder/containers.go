@@ -26,6 +26,8 @@ type Containers struct {
 	plan   *plan.Plan
 	real   container.Service
 	images *Images
+	// volumes are made by containers, too; set by Wrap.
+	volumes *Volumes
 
 	mu sync.Mutex
 	// state is how planned or changed containers look, by ID, newest last; that of
@@ -175,8 +177,9 @@ func (s *Containers) Create(ctx context.Context, spec container.Spec) (container
 	s.state[d.ID] = &d
 	s.order = append(s.order, d.ID)
 	s.mu.Unlock()
-	s.plan.Note(ctx, plan.Change{Action: "create", Kind: "container", Name: planName(spec.Name, spec.Image), Fields: spec.Settings(base)})
-	return d.Container, nil
+	name := planName(spec.Name, spec.Image)
+	s.plan.Note(ctx, plan.Change{Action: "create", Kind: "container", Name: name, Fields: spec.Settings(base)})
+	return d.Container, s.volumes.implied(ctx, name, spec.Mounts)
 }
 
 // planName is what a change calls a container.

@@ -33,13 +33,6 @@ func WrapImages(p *plan.Plan, real image.Service) *Images {
 	return &Images{plan: p, real: real, gone: map[string]bool{}}
 }
 
-// Wrap makes the recorders of both, which see each other's plans.
-func Wrap(p *plan.Plan, c container.Service, i image.Service) (*Containers, *Images) {
-	images := WrapImages(p, i)
-	images.containers = WrapContainers(p, c, images)
-	return images.containers, images
-}
-
 // List gives what there would be by now.
 func (s *Images) List(ctx context.Context) ([]image.Image, error) {
 	real, err := s.real.List(ctx)

@@ -1,4 +1,4 @@
-// Package undo takes back what was done to containers and images when a later step
+// Package undo takes back what was done to containers, images, volumes and networks when a later step
 // fails: the rollback of a group.
 //
 // [Wrap] stands in front of an engine and remembers how each write is undone. What
@@ -28,6 +28,7 @@ type Journal struct {
 	mu      sync.Mutex
 	steps   []step
 	made    map[string]bool // IDs: with their removal all else is undone
+	leaving map[string]bool // IDs of containers, and names of volumes, that go with the commit
 	commits []func(context.Context) error
 }
 
@@ -47,7 +48,7 @@ func (j *Journal) add(what string, undo func(context.Context) error) {
 func (j *Journal) Rollback(ctx context.Context) (undone []string, err error) {
 	j.mu.Lock()
 	steps := j.steps
-	j.steps, j.commits = nil, nil
+	j.steps, j.commits, j.leaving = nil, nil, nil
 	j.mu.Unlock()
 	var errs []error
 	for i := len(steps) - 1; i >= 0; i-- {
@@ -64,7 +65,7 @@ func (j *Journal) Rollback(ctx context.Context) (undone []string, err error) {
 func (j *Journal) Commit(ctx context.Context) error {
 	j.mu.Lock()
 	commits := j.commits
-	j.steps, j.commits = nil, nil
+	j.steps, j.commits, j.leaving = nil, nil, nil
 	j.mu.Unlock()
 	var errs []error
 	for _, fn := range commits {
@@ -77,16 +78,38 @@ func (j *Journal) Commit(ctx context.Context) error {
 // well and is undone with it.
 func (j *Journal) Adopt(inner *Journal) {
 	inner.mu.Lock()
-	steps, commits, made := inner.steps, inner.commits, inner.made
-	inner.steps, inner.commits, inner.made = nil, nil, nil
+	steps, commits, made, leaving := inner.steps, inner.commits, inner.made, inner.leaving
+	inner.steps, inner.commits, inner.made, inner.leaving = nil, nil, nil, nil
 	inner.mu.Unlock()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.steps, j.commits = append(j.steps, steps...), append(j.commits, commits...)
-	if j.made == nil {
-		j.made = map[string]bool{}
+	for _, m := range []struct {
+		to   *map[string]bool
+		from map[string]bool
+	}{{&j.made, made}, {&j.leaving, leaving}} {
+		if *m.to == nil {
+			*m.to = map[string]bool{}
+		}
+		maps.Copy(*m.to, m.from)
 	}
-	maps.Copy(j.made, made)
+}
+
+// leave keeps something for the commit to remove.
+func (j *Journal) leave(key string, remove func(context.Context) error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.leaving == nil {
+		j.leaving = map[string]bool{}
+	}
+	j.leaving[key] = true
+	j.commits = append(j.commits, remove)
+}
+
+func (j *Journal) leaves(key string) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.leaving[key]
 }
 
 type journalKey struct{}
@@ -248,9 +271,7 @@ func (s *Containers) Remove(ctx context.Context, ref string, opts container.Remo
 			return err
 		}
 	}
-	s.j.mu.Lock()
-	defer s.j.mu.Unlock()
-	s.j.commits = append(s.j.commits, func(ctx context.Context) error {
+	s.j.leave(c.ID, func(ctx context.Context) error {
 		err := s.Service.Remove(ctx, c.ID, opts)
 		if fault.Is(err, fault.NotFound) {
 			return nil
