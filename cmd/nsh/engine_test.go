@@ -94,7 +94,7 @@ func TestEngine(t *testing.T) {
 				run(t, all, "nsh", "image", "assemble", "busybox:1", "--file", "/bin/busybox:/bin/busybox", "--file", filepath.Join(e.Getenv("REPO"), ".cache/web")+":/bin/web",
 					"--env", "PATH=/bin", "--cmd", "sh", "--base", "")
 				e.Defer(func() {
-					cmd := exec.Command(filepath.Join(e.Getenv("REPO"), "bin/nsh"), "-c", "rm -f $(ps -aq) ; rmi -f busybox:1")
+					cmd := exec.Command(filepath.Join(e.Getenv("REPO"), "bin/nsh"), "-c", "rm -f $(ps -aq) ; network prune -f ; volume prune -af ; rmi -f busybox:1")
 					cmd.Env = all
 					_, _ = cmd.CombinedOutput()
 				})

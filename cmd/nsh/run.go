@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -49,7 +48,7 @@ func Run(args []string, io builtins.Stdio) int {
 	ctx, release := g.bounds(ctx)
 	defer release()
 	code := g.run(ctx, env, io, words)
-	if code != 0 && g.timeout > 0 && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if deadline, ok := ctx.Deadline(); ok && code != 0 && g.timeout > 0 && time.Until(deadline) < early {
 		return timedOut
 	}
 	return code
@@ -114,6 +113,10 @@ func (a *allowed) Type() string       { return "permission" }
 
 // timedOut is the status of what ran into --timeout, as timeout(1) has it.
 const timedOut = 124
+
+// early is how much sooner than this process an engine may find that the time is over:
+// gRPC tells it the time that is left, in milliseconds and on its way for a while.
+const early = 20 * time.Millisecond
 
 // bounds makes the context that --timeout and --sandbox hold.
 func (g *globals) bounds(ctx context.Context) (context.Context, func()) {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	cfs "github.com/containerd/continuity/fs"
@@ -117,10 +118,40 @@ func (s Store) List() ([]Volume, error) {
 	return out, nil
 }
 
-// Size counts the bytes of a volume. Links are counted, not followed.
+// Size counts the bytes of a volume as docker does (moby, pkg/directory): of files alone,
+// by their length, each once however many names it has. Links are not followed.
 func (s Store) Size(ctx context.Context, name string) (int64, error) {
-	u, err := cfs.DiskUsage(ctx, s.Path(name))
-	return u.Size, fault.Wrap(err, "count the bytes of volume", name)
+	var total int64
+	seen := map[uint64]bool{}
+	err := filepath.WalkDir(s.Path(name), func(path string, d fs.DirEntry, err error) error {
+		if cerr := ctx.Err(); cerr != nil {
+			return cerr
+		}
+		if err != nil || d.IsDir() {
+			return ignoreGone(err)
+		}
+		info, err := d.Info()
+		if err != nil {
+			return ignoreGone(err)
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Nlink > 1 {
+			if seen[st.Ino] {
+				return nil
+			}
+			seen[st.Ino] = true
+		}
+		total += info.Size()
+		return nil
+	})
+	return total, fault.Wrap(err, "count the bytes of volume", name)
+}
+
+// ignoreGone forgives files that containers remove meanwhile.
+func ignoreGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // Create makes a volume at once: it is there with all that belongs to it, or not at
