@@ -97,6 +97,9 @@ func TestEngine(t *testing.T) {
 					cmd := exec.Command(filepath.Join(e.Getenv("REPO"), "bin/nsh"), "-c", "rm -f $(ps -aq) ; network prune -f ; volume prune -af ; rmi -f busybox:1")
 					cmd.Env = all
 					_, _ = cmd.CombinedOutput()
+					if strings.Contains(e.WorkDir, "networks") {
+						_ = exec.Command("ip", "link", "del", "nshmacvlan0").Run()
+					}
 				})
 				return nil
 			},

@@ -309,7 +309,8 @@ func (c *CNI) conflist(spec Spec, o options, iface string) conflist {
 	return out
 }
 
-// write makes the file at once. One that is there is a conflict.
+// write makes the file at once. One that is there is a conflict. It is called with the
+// lock held.
 func (c *CNI) write(path string, conf conflist) error {
 	data, err := json.MarshalIndent(conf, "", "  ")
 	if err != nil {
@@ -322,7 +323,12 @@ func (c *CNI) write(path string, conf conflist) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fault.Wrap(err, "make directory", dir)
 	}
-	f, err := os.CreateTemp(dir, ".nerdctl-"+conf.Name+"-*")
+	// Whoever holds the lock is alone here: what is half written is of one that was killed.
+	halves, _ := filepath.Glob(filepath.Join(dir, ".nerdctl-*.half"))
+	for _, h := range halves {
+		_ = os.Remove(h)
+	}
+	f, err := os.CreateTemp(dir, ".nerdctl-*.half")
 	if err != nil {
 		return fault.Wrap(err, "write network", path)
 	}
