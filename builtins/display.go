@@ -84,7 +84,7 @@ func (w View) fields(v starlark.Value, all bool) []cell {
 	case *Container, *Image, *Volume, *Network:
 		names = strings.Fields(short[reflect.TypeOf(v)].record)
 		if all {
-			names, _ = nouns[v.(starlark.Value).Type()]()
+			names, _ = nouns[v.Type()]()
 		}
 	case *resultValue:
 		names = []string{"code", "stdout", "stderr"}

@@ -126,7 +126,7 @@ func (s *System) Info(ctx context.Context) (system.Info, error) {
 	i.Images = len(imgs)
 	i.Driver = s.s.Snapshotter
 	i.LogDrivers = []string{"json-file", "none"}
-	i.Networks = []string{"bridge", "host", "none"}
+	i.Networks = network.Drivers()
 	i.Runtimes, i.DefaultRuntime = []string{"io.containerd.runc.v2"}, "io.containerd.runc.v2"
 	i.CgroupDriver, i.CgroupVersion = s.s.CgroupManager, "1"
 	if cgroupV2() {

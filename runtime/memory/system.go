@@ -2,12 +2,11 @@ package memory
 
 import (
 	"context"
-	"maps"
 	"runtime"
-	"slices"
 
 	"nsh/runtime/container"
 	"nsh/runtime/fault"
+	"nsh/runtime/network"
 	"nsh/runtime/system"
 )
 
@@ -41,8 +40,7 @@ func (s *System) Info(ctx context.Context) (system.Info, error) {
 	}
 	s.e.mu.Lock()
 	defer s.e.mu.Unlock()
-	out.Networks = append([]string{"host", "none"}, slices.Sorted(maps.Keys(s.e.nets))...)
-	slices.Sort(out.Networks)
+	out.Networks = network.Drivers()
 	for _, b := range s.e.boxes {
 		out.Containers++
 		switch b.status {

@@ -112,6 +112,9 @@ type Service interface {
 	Remove(ctx context.Context, ref string) error
 }
 
+// Drivers of networks, sorted, as docker's info has them.
+func Drivers() []string { return []string{"bridge", "host", "ipvlan", "macvlan", "null"} }
+
 // DefaultIPAM is docker's name for addresses that are given by the driver.
 const DefaultIPAM = "default"
 
