@@ -304,6 +304,9 @@ func (s *Containers) Stop(ctx context.Context, ref string, opts container.StopOp
 	if err != nil {
 		return err
 	}
+	if f.task == nil && f.silent != nil {
+		return fault.Wrap(f.silent, "stop container", ref)
+	}
 	if f.task == nil || f.task.Status == task.Status_STOPPED || f.task.Status == task.Status_CREATED {
 		return nil
 	}
@@ -342,7 +345,10 @@ func (s *Containers) Stop(ctx context.Context, ref string, opts container.StopOp
 			timer = t.C
 		}
 		select {
-		case <-exit:
+		case e := <-exit:
+			if e.err != nil && !gone(e.err) {
+				return fault.Wrap(e.err, "stop container", ref)
+			}
 			return s.disconnect(ctx, f.Container)
 		case <-timer:
 		case <-ctx.Done():
@@ -353,7 +359,10 @@ func (s *Containers) Stop(ctx context.Context, ref string, opts container.StopOp
 		return fault.Wrap(err, "kill container", ref)
 	}
 	select {
-	case <-exit:
+	case e := <-exit:
+		if e.err != nil && !gone(e.err) {
+			return fault.Wrap(e.err, "stop container", ref)
+		}
 	case <-ctx.Done():
 		return fault.Wrap(ctx.Err(), "stop container", ref)
 	}
@@ -467,7 +476,10 @@ func (s *Containers) Kill(ctx context.Context, ref, sig string) error {
 	}
 	if n == syscall.SIGKILL {
 		select {
-		case <-exit:
+		case e := <-exit:
+			if e.err != nil && !gone(e.err) {
+				return fault.Wrap(e.err, "kill container", ref)
+			}
 			return s.disconnect(ctx, f.Container)
 		case <-ctx.Done():
 			return ctx.Err()
