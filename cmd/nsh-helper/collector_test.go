@@ -513,13 +513,16 @@ func TestFullDisk(t *testing.T) {
 	tmpfs(t, s.dir, "64k")
 	s.start("log")
 	a := s.attach()
-	c := s.run("seq -f 'line %.0f' 20000; while [ ! -e " + s.bundle + "/go ]; do sleep 0.01; done; echo after")
+	c := s.run("seq -f 'line %.0f' 20000; : > " + s.bundle + "/written; while [ ! -e " + s.bundle + "/go ]; do sleep 0.01; done; echo after")
 	eventually(t, "the disk does not fill up", func() bool {
 		var st unix.Statfs_t
 		return unix.Statfs(s.dir, &st) == nil && st.Bfree == 0
 	})
-	// The pipe is empty when the helper has seen all.
+	// The pipe is empty when the helper has seen all, once all has been written.
 	eventually(t, "the container is held up", func() bool {
+		if _, err := os.Stat(s.bundle + "/written"); err != nil {
+			return false
+		}
 		n, err := unix.IoctlGetInt(int(s.out.Fd()), unix.TIOCINQ)
 		return err == nil && n == 0
 	})
