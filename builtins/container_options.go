@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -367,6 +368,9 @@ func typedMount(word string) (container.Mount, error) {
 		default:
 			return bad("unexpected key '%s' in '%s'", key, f)
 		}
+	}
+	if m.Type != "volume" && slices.Contains(mode, "nocopy") {
+		return bad("cannot mix 'volume-*' options with mount type '%s'", m.Type)
 	}
 	m.Mode = strings.Join(mode, ",")
 	if m.Destination == "" {

@@ -1,8 +1,10 @@
 package builtins
 
 import (
+	"maps"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strings"
 
 	"nsh/runtime/fault"
@@ -41,7 +43,9 @@ print(ensure.volume("data").changed)`,
 		return Change{}, err
 	}
 	// Also after creating: somebody else may have been faster.
-	if out.Diff = plan.MapFields("label", have.Labels, labels); len(labels) > 0 && len(out.Diff) > 0 {
+	old := maps.Clone(have.Labels)
+	delete(old, volume.AnonymousLabel) // stays, whatever the others are
+	if out.Diff = plan.MapFields("label", old, labels); len(labels) > 0 && len(out.Diff) > 0 {
 		if out.Action == "none" {
 			out.Action = "update"
 		}
@@ -112,23 +116,19 @@ func ensureNetwork(call *Call, p *ensureNetworkParams) (none Change, err error) 
 		}
 		return none, fault.New(fault.Conflict, "network %s would have to be made anew: %s", spec.Name, strings.Join(fields, "; ")).WithHint("recreate=True allows that")
 	}
-	// What is not asked for stays as it was.
-	if len(spec.Subnets) == 0 {
-		for _, s := range have.Subnets {
-			if is4 := s.Subnet.Addr().Is4(); is4 && spec.NoIPv4 || !is4 && !spec.IPv6 {
-				continue
-			}
-			if spec.Internal {
-				s.Gateway = netip.Addr{}
-			}
-			spec.Subnets = append(spec.Subnets, s)
-		}
+	if _, err := have.Remake(); err != nil {
+		return none, fault.Wrap(err, "replace network", spec.Name)
 	}
+	// What is not asked for stays as it was.
+	spec.Subnets = keepSubnets(spec, have)
 	if len(spec.Labels) == 0 {
 		spec.Labels = have.Labels
 	}
 	if len(spec.Options) == 0 && spec.Driver == have.Driver {
 		spec.Options = have.Options
+	}
+	if err := spec.Check(); err != nil {
+		return none, err
 	}
 	ctx := plan.Fold(call.Context, plan.Change{Action: "recreate", Kind: "network", Name: spec.Name, Fields: out.Diff, Command: "docker network rm " + spec.Name + " && " + create})
 	if err := call.Networks.Remove(ctx, have.Name); err != nil {
@@ -143,6 +143,37 @@ func ensureNetwork(call *Call, p *ensureNetworkParams) (none Change, err error) 
 	}
 	out.Network = &n
 	return changed(call, out)
+}
+
+// keepSubnets adds what a network has to what is asked for: a family's subnet where none
+// is given, and the gateway, range and addresses of one that is the same.
+func keepSubnets(spec network.Spec, have network.Network) []network.Subnet {
+	out := slices.Clone(spec.Subnets)
+	for _, s := range have.Subnets {
+		is4 := s.Subnet.Addr().Is4()
+		if is4 && spec.NoIPv4 || !is4 && !spec.IPv6 {
+			continue
+		}
+		if spec.Internal {
+			s.Gateway = netip.Addr{} // there is no way out
+		}
+		i := slices.IndexFunc(out, func(o network.Subnet) bool { return o.Subnet.Addr().Is4() == is4 })
+		switch {
+		case i < 0:
+			out = append(out, s)
+		case out[i].Subnet == s.Subnet:
+			if !out[i].Gateway.IsValid() {
+				out[i].Gateway = s.Gateway
+			}
+			if !out[i].Range.IsValid() {
+				out[i].Range = s.Range
+			}
+			if len(out[i].Aux) == 0 {
+				out[i].Aux = s.Aux
+			}
+		}
+	}
+	return out
 }
 
 // absent is the work of the verbs that make things not be there; what is not is no error.

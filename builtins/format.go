@@ -65,24 +65,41 @@ func (f *Filters) Set(word string) error {
 // configFormat is the format of a list that the user has set in docker's
 // config.json: psFormat, imagesFormat. A file that cannot be read sets none.
 func configFormat(key string) string {
+	format, _ := config()[key].(string)
+	return format
+}
+
+// configStrings are the texts of a list there.
+func configStrings(key string) []string {
+	list, _ := config()[key].([]any)
+	var out []string
+	for _, v := range list {
+		if s, ok := v.(string); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// config is docker's config.json, as far as it can be read.
+func config() map[string]any {
 	dir := os.Getenv("DOCKER_CONFIG")
 	if dir == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return ""
+			return nil
 		}
 		dir = filepath.Join(home, ".docker")
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	if err != nil {
-		return ""
+		return nil
 	}
-	var config map[string]any
-	if json.Unmarshal(data, &config) != nil {
-		return ""
+	var out map[string]any
+	if json.Unmarshal(data, &out) != nil {
+		return nil
 	}
-	format, _ := config[key].(string)
-	return format
+	return out
 }
 
 // rows writes a list through docker's formatter: each row is a pointer to a

@@ -54,7 +54,7 @@ func callGroup(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple
 	var j *undo.Journal
 	// A plan does nothing that could be undone.
 	if onError == "rollback" && plan.From(ctx) == nil {
-		j = &undo.Journal{}
+		j = &undo.Journal{Outer: undo.From(ctx)}
 		ctx = undo.With(ctx, j)
 	}
 	var results []starlark.Value

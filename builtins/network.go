@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,7 +74,9 @@ func (o *NetworkOptions) spec() (network.Spec, error) {
 func commas(words []string) []string {
 	var out []string
 	for _, w := range words {
-		out = append(out, strings.Split(w, ",")...)
+		if w != "" {
+			out = append(out, strings.Split(w, ",")...)
+		}
 	}
 	return out
 }
@@ -144,6 +147,10 @@ print([n.name for n in networks(custom = True)])`,
 	}
 	f := formatter.Format(format)
 	switch {
+	case format == formatter.RawFormatKey && p.Quiet:
+		f = "network_id: {{.ID}}"
+	case format == formatter.RawFormatKey:
+		f = "network_id: {{.ID}}\nname: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n"
 	case p.Quiet && (format == "" || format == formatter.TableFormatKey):
 		f = "{{.ID}}"
 	case format == "" || format == formatter.TableFormatKey:
@@ -405,6 +412,7 @@ var PruneNetworks = Define(Verb{
 	Example: `print(network.prune().deleted)`,
 }, func(call *Call, p *networkPruneParams) (Pruned, error) {
 	var out Pruned
+	p.Filter = pruneFilters(p.Filter)
 	for _, f := range p.Filter {
 		switch name, _, _ := strings.Cut(f, "="); name {
 		case "label", "label!", "until":
@@ -424,8 +432,8 @@ var PruneNetworks = Define(Verb{
 		return out, err
 	}
 	for _, n := range list {
-		if n.Foreign {
-			continue // another tool's
+		if n.Foreign || n.File != "" && call.Settings != nil && filepath.Base(filepath.Dir(n.File)) != call.Settings.Namespace {
+			continue // another tool's, or one that other namespaces have, too
 		}
 		err := call.Networks.Remove(call.Context, n.Name)
 		switch {

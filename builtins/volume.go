@@ -393,7 +393,7 @@ var PruneVolumes = Define(Verb{
 	var out Pruned
 	all := p.All
 	var filters []string
-	for _, f := range p.Filter {
+	for _, f := range pruneFilters(p.Filter) {
 		name, value, _ := strings.Cut(f, "=")
 		switch name {
 		case "all":
@@ -401,7 +401,10 @@ var PruneVolumes = Define(Verb{
 			if err != nil {
 				return out, fault.New(fault.Invalid, "invalid filter 'all=[%s]'", value)
 			}
-			all = all || on
+			if p.All {
+				return out, misuse("conflicting options: cannot specify both --all and --filter all=1")
+			}
+			all = on
 		case "label", "label!":
 			filters = append(filters, f)
 		default:
@@ -447,6 +450,20 @@ var PruneVolumes = Define(Verb{
 	_, err := fmt.Fprintf(call.Stdout, "%sTotal reclaimed space: %s\n", out.list("Volumes"), units.HumanSize(float64(out.SpaceReclaimed)))
 	return err
 })
+
+// pruneFilters adds those of docker's config.json, but for those that the command line
+// says the opposite of (docker/cli, command/utils.go, PruneFilters).
+func pruneFilters(given Filters) Filters {
+	out := slices.Clone(given)
+	for _, f := range configStrings("pruneFilters") {
+		name, value, _ := strings.Cut(f, "=")
+		opposite := map[string]string{"label": "label!=", "label!": "label="}[name]
+		if opposite == "" || !slices.Contains(given, opposite+value) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
 
 // list is empty for nothing, else it ends in an empty line, as docker's does.
 func (p Pruned) list(what string) string {

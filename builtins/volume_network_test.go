@@ -386,3 +386,56 @@ undone: create network old, remove network old, rename container job to job-repl
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
+
+// TestGroupHides: what a group removes is not to be had in it, nor in one within it.
+func TestGroupHides(t *testing.T) {
+	t.Parallel()
+	got := script(t, inMemory(t), `
+volume.create("data")
+def inner():
+    print(attempt(ensure.volume, "data").error.kind)
+    print(attempt(run, "box:1", "true", volume = ["data:/d"]).error.message)
+group(lambda: volume.rm("data"), lambda: group(inner))
+print(volumes(), [c.name for c in containers(all = True)])
+create("box:1", name = "job", volume = ["/own"])
+group(lambda: rm("job", volumes = True), lambda: volume.prune())
+print(volumes())
+`)
+	const want = `conflict
+create volume data: the one of that name is removed at the end of this group
+[] []
+[]
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestEnsureSame: what could be taken for a difference and is none.
+func TestEnsureSame(t *testing.T) {
+	t.Parallel()
+	env := inMemory(t)
+	for _, line := range []string{
+		"ensure network --internal -o ip-masq=false a", "ensure network --subnet 10.9.0.0/24 --gateway 10.9.0.9 --ipv6 b", "ensure network --subnet 10.9.0.0/24 --ipv6 b",
+		"ensure network --label x=y --subnet 10.9.0.0/24 --ipv6 b", "ensure network --subnet= c",
+	} {
+		play(t, env, line)
+		if got := play(t, env, line); !strings.HasSuffix(got, ": unchanged\n") {
+			t.Errorf("%s: %s", line, got)
+		}
+	}
+	if got := play(t, env, "network inspect -f {{range.IPAM.Config}}{{.Gateway}},{{end}}{{.Labels}} b"); !strings.HasPrefix(got, "10.9.0.9,fd") || !strings.HasSuffix(got, "::1,map[x:y]\n") {
+		t.Errorf("what is not asked for stays: %s", got)
+	}
+	if got := planScript(t, env, `
+network.create("new", ipv6 = True)
+print(ensure.network("new", ipv6 = True).changed, network("new").ipv4, network("new").ipv6)
+`); got != "False True True\n+ network new  create\n    ipv6  true\n\nPlan: 1 to add. Nothing was touched.\n" {
+		t.Error(got)
+	}
+	v := strings.TrimSpace(play(t, env, "volume create"))
+	play(t, env, "ensure volume --label a=1 "+v)
+	if got := play(t, env, "ensure volume --label a=1 "+v); got != "volume "+v+": unchanged\n" {
+		t.Error(got)
+	}
+}

@@ -19,7 +19,11 @@ var _ network.Service = (*Networks)(nil)
 // newNetworks makes the default network, and those that the options name.
 func newNetworks(e *Engine, names []string) *Networks {
 	for _, name := range append([]string{network.DefaultName}, names...) {
-		sub := network.Subnet{Subnet: e.freeSubnet()}
+		free, err := e.freeSubnet()
+		if err != nil {
+			panic(err) // 65536 names
+		}
+		sub := network.Subnet{Subnet: free}
 		e.addNetwork(network.Spec{Name: name, Driver: "bridge", Subnets: []network.Subnet{sub}})
 	}
 	return &Networks{e: e}
@@ -27,13 +31,14 @@ func newNetworks(e *Engine, names []string) *Networks {
 
 // freeSubnet is the first that no network has, of those that nerdctl chooses from, and
 // then of the ones after them.
-func (e *Engine) freeSubnet() netip.Prefix {
-	for n := 0; ; n++ {
+func (e *Engine) freeSubnet() (netip.Prefix, error) {
+	for n := range (256 - 4) * 256 {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(4 + n/256), byte(n), 0}), 24)
 		if _, _, taken := e.overlap(p); !taken {
-			return p
+			return p, nil
 		}
 	}
+	return netip.Prefix{}, fault.New(fault.Conflict, "no free subnet: every one of 10.4.0.0 to 10.255.255.255 is another network's").WithHint("choose one with --subnet")
 }
 
 // overlap gives a network that has addresses of a subnet.
@@ -154,7 +159,7 @@ func (s *Networks) Create(ctx context.Context, spec network.Spec) (network.Netwo
 			return network.Network{}, network.Overlap(sub.Subnet, name, theirs)
 		}
 	}
-	err := spec.Complete(func() (netip.Prefix, error) { return s.e.freeSubnet(), nil })
+	err := spec.Complete(s.e.freeSubnet)
 	if err != nil {
 		return network.Network{}, err
 	}

@@ -249,7 +249,7 @@ func (c *CNI) Endpoints(namespace, id string, networks []string) []container.End
 // only where it is given a namespace, and finds those by the container's ID.
 // An empty one is not the host's: that would lose its own eth0.
 func (c *CNI) Detach(ctx context.Context, r Request) error {
-	unlock, err := c.lock(r)
+	unlock, err := c.lock(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -279,10 +279,15 @@ func (c *CNI) attached(r Request, name string, i int) bool {
 }
 
 func (c *CNI) detach(ctx context.Context, r Request, name string, i int) error {
+	// The default network is not made for this: that takes the lock which whoever
+	// removes a network holds, while waiting for the one that is held here.
+	if _, ok := c.find(r.Namespace, name); !ok {
+		return nil // its network was removed, and took the bridge with it
+	}
 	list, err := c.list(ctx, r.Namespace, name)
 	if err != nil {
 		if fault.Is(err, fault.NotFound) {
-			return nil // its network was removed, and took the bridge with it
+			return nil
 		}
 		return err
 	}
@@ -326,12 +331,12 @@ func withEmptyNetNS(fn func(path string) error) error {
 // removal by nsh come at the same moment.
 const lockDir = "/run/nsh/net"
 
-func (c *CNI) lock(r Request) (func(), error) {
+func (c *CNI) lock(ctx context.Context, r Request) (func(), error) {
 	if err := os.MkdirAll(lockDir, 0o700); err != nil {
 		return nil, fault.Wrap(err, "make directory", lockDir)
 	}
 	path := filepath.Join(lockDir, r.cniID())
-	f, err := lock.File(context.Background(), path, true)
+	f, err := lock.File(ctx, path, true)
 	if err != nil {
 		return nil, err
 	}

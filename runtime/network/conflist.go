@@ -101,10 +101,17 @@ func readFile(path string) (_ file, ok bool) {
 	}
 	defer r.Close()
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err != nil || len(data) > maxFile || json.Unmarshal(data, &f.conf) != nil {
+	if err != nil || len(data) > maxFile {
 		return f, false
 	}
-	return f, f.conf.Name != "" && len(f.conf.Plugins) > 0
+	// One value of another type, in somebody else's file, is no reason to give its
+	// subnet to others.
+	var mistyped *json.UnmarshalTypeError
+	if err := json.Unmarshal(data, &f.conf); err != nil && !errors.As(err, &mistyped) {
+		return f, false
+	}
+	name := f.conf.Name
+	return f, name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00") && len(f.conf.Plugins) > 0
 }
 
 func (c *CNI) path(namespace, name string) string {
@@ -160,7 +167,11 @@ func (c *CNI) all() []file {
 func (c *CNI) find(namespace, name string) (path string, ok bool) {
 	for _, dir := range c.dirs(namespace) {
 		// nerdctl's name for the file is tried first: one read instead of all.
-		for _, path := range append([]string{filepath.Join(dir, "nerdctl-"+name+".conflist")}, glob(dir)...) {
+		paths := glob(dir)
+		if name != "" && validName(name) {
+			paths = append([]string{filepath.Join(dir, "nerdctl-"+name+".conflist")}, paths...)
+		}
+		for _, path := range paths {
 			if f, ok := readFile(path); ok && f.conf.Name == name {
 				return path, true
 			}
@@ -374,7 +385,7 @@ func (f file) network() Network {
 	case "bridge":
 		n.Internal = !first.IsGateway && !first.IsDefault
 		o.noMasq = !n.Internal && !first.IPMasq
-		if first.Bridge != defaultBridge && !isChosenBridge(first.Bridge) {
+		if first.Bridge != defaultBridge && first.Bridge != chosenBridge(ID(n.Name)) && first.Bridge != chosenBridge(ID(filepath.Base(filepath.Dir(f.path))+"/"+n.Name)) {
 			o.bridge = first.Bridge
 		}
 		for _, p := range f.conf.Plugins {
@@ -519,12 +530,6 @@ func (c *CNI) bridgeName(namespace, name string) (string, error) {
 
 // chosenBridge is nerdctl's name for the bridge of a network without one of its own.
 func chosenBridge(id string) string { return "br-" + id[:12] }
-
-// isChosenBridge tells whether a name is one of chosenBridge.
-func isChosenBridge(name string) bool {
-	id, ok := strings.CutPrefix(name, "br-")
-	return ok && len(id) == 12 && strings.Trim(id, "0123456789abcdef") == ""
-}
 
 func hasInterface(name string) bool {
 	_, err := os.Stat(filepath.Join("/sys/class/net", name))

@@ -1,15 +1,34 @@
 package network
 
 import (
+	"maps"
 	"net/netip"
 	"strconv"
 
+	"nsh/runtime/fault"
 	"nsh/runtime/plan"
 )
 
 // Spec is what a network like this one is made by.
 func (n Network) Spec() Spec {
 	return Spec{Name: n.Name, Driver: n.Driver, Internal: n.Internal, NoIPv4: !n.IPv4(), IPv6: n.IPv6(), Subnets: n.Subnets, Options: n.Options, Labels: n.Labels}
+}
+
+// Remake is Spec, for a network that is to be made again: an error for one that would
+// come back as another, so that it is not removed in the first place.
+func (n Network) Remake() (Spec, error) {
+	spec := n.Spec()
+	err := NotRemovable(n)
+	if err == nil && n.IPAM != DefaultIPAM {
+		err = fault.New(fault.Invalid, "its addresses are given by %s", n.IPAM)
+	}
+	if err == nil {
+		err = spec.Check()
+	}
+	if err != nil {
+		return spec, fault.New(fault.Invalid, "network %s cannot be made again as it is: %s", n.Name, err).WithHint("remove it by itself: network rm %s", n.Name)
+	}
+	return spec, nil
 }
 
 // Differences are the settings of a network that are not as asked for. Subnets, labels
@@ -49,7 +68,12 @@ func Differences(have Network, want Spec) []plan.Field {
 	}
 	if len(want.Options) > 0 {
 		options, _ := CanonicalOptions(want.Driver, want.Options)
-		out = append(out, plan.MapFields("opt", have.Options, options)...)
+		old := maps.Clone(have.Options)
+		if want.Internal { // masquerades nothing, whatever is asked for
+			delete(options, optMasq)
+			delete(old, optMasq)
+		}
+		out = append(out, plan.MapFields("opt", old, options)...)
 	}
 	if len(want.Labels) > 0 {
 		out = append(out, plan.MapFields("label", have.Labels, want.Labels)...)

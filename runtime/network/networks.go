@@ -42,6 +42,26 @@ type Network struct {
 	// Planned is set where only a plan knows of the network: its addresses are not
 	// those that it will have.
 	Planned bool
+	// wanted families of a planned one, whose subnets are not known
+	want4, want6 bool
+}
+
+// Plan makes the network that a specification, which has been checked, asks for: as a
+// plan knows it.
+func Plan(spec Spec) Network {
+	options, _ := CanonicalOptions(spec.Driver, spec.Options)
+	n := Network{
+		ID: ID(spec.Name), Name: spec.Name, Driver: spec.Driver, Created: time.Now(), IPAM: DefaultIPAM, Internal: spec.Internal,
+		Options: options, Labels: spec.Labels, Planned: true, want4: !spec.NoIPv4, want6: spec.IPv6,
+	}
+	n.Interface = InterfaceOf(n)
+	for _, sub := range spec.Subnets {
+		if !sub.Gateway.IsValid() && !spec.Internal {
+			sub.Gateway = sub.Subnet.Addr().Next()
+		}
+		n.Subnets = append(n.Subnets, sub)
+	}
+	return n
 }
 
 // Predefined tells whether the network is one that is always there.
@@ -49,12 +69,12 @@ func (n Network) Predefined() bool { return Predefined(n.Name) }
 
 // IPv6 tells whether containers get an IPv6 address.
 func (n Network) IPv6() bool {
-	return slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return !s.Subnet.Addr().Is4() })
+	return n.want6 || slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return !s.Subnet.Addr().Is4() })
 }
 
 // IPv4 tells whether containers get an IPv4 address.
 func (n Network) IPv4() bool {
-	return n.Driver == "host" || n.Driver == "null" || n.IPAM != DefaultIPAM || slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return s.Subnet.Addr().Is4() })
+	return n.want4 || n.Driver == "host" || n.Driver == "null" || n.IPAM != DefaultIPAM || slices.ContainsFunc(n.Subnets, func(s Subnet) bool { return s.Subnet.Addr().Is4() })
 }
 
 // Member is a container on a network.
@@ -269,6 +289,9 @@ func (s *Spec) Check() error {
 			return fault.New(fault.Invalid, "subnet %s has no address left to give: the auxiliary ones take all of its range", sub.Subnet)
 		}
 	}
+	if _, ok := s.Labels[labelAux]; ok {
+		return fault.New(fault.Invalid, "label %q is kept for the tool itself", labelAux).WithHint("--aux-address sets it")
+	}
 	_, err := parseOptions(s.Driver, s.Options)
 	return err
 }
@@ -422,7 +445,9 @@ func (s Subnet) Pools() [][2]netip.Addr {
 		if first.Less(a) {
 			out = append(out, [2]netip.Addr{first, a.Prev()})
 		}
-		first = a.Next()
+		if first = a.Next(); !first.IsValid() {
+			return out // it was the last of all
+		}
 	}
 	if !last.Less(first) {
 		out = append(out, [2]netip.Addr{first, last})

@@ -148,6 +148,15 @@ func (c *CNI) Remove(ctx context.Context, namespace string, n Network, members f
 			return err
 		}
 		defer held.Close()
+		// It may be another one by now than the caller has seen.
+		f, ok := readFile(n.File)
+		if !ok || f.conf.Name != n.Name {
+			return NotFound(n.Name)
+		}
+		n = f.network()
+		if err := NotRemovable(n); err != nil {
+			return err
+		}
 		active, err := members()
 		if err != nil {
 			return err
@@ -160,7 +169,10 @@ func (c *CNI) Remove(ctx context.Context, namespace string, n Network, members f
 			// An address or a rule that stays is no reason to keep the network.
 			_ = c.Detach(ctx, r)
 		}
-		if n.Driver == "bridge" {
+		// nerdctl names the bridge after the network alone: one of that name in another
+		// namespace has the same.
+		twin := slices.ContainsFunc(c.all(), func(o file) bool { return o.path != n.File && o.conf.Plugins[0].Bridge == n.Interface })
+		if n.Driver == "bridge" && !twin {
 			if err := removeBridge(ctx, n.Interface); err != nil {
 				return fault.Wrap(err, "remove the bridge of network", n.Name)
 			}
@@ -227,6 +239,13 @@ func (c *CNI) removeLeases(n Network) {
 // which no DEL does. One that is not there is no error.
 func removeBridge(ctx context.Context, name string) error {
 	if l, err := netlink.LinkByName(name); err == nil && l.Type() == "bridge" {
+		links, err := netlink.LinkList()
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(links, func(o netlink.Link) bool { return o.Attrs().MasterIndex == l.Attrs().Index }) {
+			return nil // somebody else's, who has put something on it
+		}
 		if err := netlink.LinkDel(l); err != nil {
 			return err
 		}
@@ -294,10 +313,17 @@ func (c *CNI) hold(ctx context.Context, namespace, name string) (*libcni.Network
 		// It may have been removed, and made again, before it was locked.
 		now, serr := os.Stat(path)
 		locked, lerr := held.Stat()
-		if err == nil && l.Name == name && serr == nil && lerr == nil && os.SameFile(now, locked) {
+		same := serr == nil && lerr == nil && os.SameFile(now, locked)
+		if err == nil && l.Name == name && same {
 			return l, held, nil
 		}
 		held.Close()
+		if err == nil && same {
+			return nil, nil, fault.New(fault.Invalid, "read network %q: %s calls it %q, too", name, path, l.Name).WithHint("the file is broken: it has two keys for the name")
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, nil, fault.Wrap(err, "connect to network", name)
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, nil, fault.Wrap(err, "read network", path)
 		}

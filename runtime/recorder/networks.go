@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"nsh/runtime/container"
 	"nsh/runtime/network"
@@ -99,18 +98,7 @@ func (s *Networks) Create(ctx context.Context, spec network.Spec) (network.Netwo
 			}
 		}
 	}
-	options, _ := network.CanonicalOptions(spec.Driver, spec.Options) // spec.Check has seen them
-	n := network.Network{
-		ID: network.ID(spec.Name), Name: spec.Name, Driver: spec.Driver, Created: time.Now(), IPAM: network.DefaultIPAM, Internal: spec.Internal,
-		Options: options, Labels: spec.Labels, Planned: true,
-	}
-	n.Interface = network.InterfaceOf(n)
-	for _, sub := range spec.Subnets {
-		if !sub.Gateway.IsValid() && !spec.Internal {
-			sub.Gateway = sub.Subnet.Addr().Next()
-		}
-		n.Subnets = append(n.Subnets, sub)
-	}
+	n := network.Plan(spec)
 	s.plan.Note(ctx, plan.Change{Action: "create", Kind: "network", Name: spec.Name, Fields: network.Differences(network.Network{Driver: "bridge"}, spec)})
 	s.set(spec.Name, &n)
 	return n, nil

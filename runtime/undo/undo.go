@@ -25,6 +25,9 @@ import (
 
 // Journal is what a group has done. Safe to use at once.
 type Journal struct {
+	// Outer is that of the group around this one.
+	Outer *Journal
+
 	mu      sync.Mutex
 	steps   []step
 	made    map[string]bool // IDs: with their removal all else is undone
@@ -107,6 +110,9 @@ func (j *Journal) leave(key string, remove func(context.Context) error) {
 }
 
 func (j *Journal) leaves(key string) bool {
+	if j.Outer != nil && j.Outer.leaves(key) {
+		return true
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.leaving[key]
@@ -143,6 +149,11 @@ func WrapContainers(j *Journal, real container.Service) *Containers { return &Co
 
 // Create is undone by removing.
 func (s *Containers) Create(ctx context.Context, spec container.Spec) (container.Container, error) {
+	for _, m := range spec.Mounts {
+		if m.Type == "volume" && m.Name != "" && s.j.leaves(volumeKey(m.Name)) {
+			return container.Container{}, leaving(m.Name)
+		}
+	}
 	c, err := s.Service.Create(ctx, spec)
 	if err == nil {
 		s.j.mu.Lock()

@@ -20,13 +20,13 @@ type Volumes struct {
 // WrapVolumes stands in front of real.
 func WrapVolumes(j *Journal, real volume.Service) *Volumes { return &Volumes{real, j} }
 
-// key tells volumes from the IDs of containers.
-func (s *Volumes) key(name string) string { return "volume " + name }
+// volumeKey tells volumes from the IDs of containers.
+func volumeKey(name string) string { return "volume " + name }
 
 // List leaves those out that go with the commit.
 func (s *Volumes) List(ctx context.Context, opts volume.ListOptions) ([]volume.Volume, error) {
 	all, err := s.Service.List(ctx, opts)
-	all = slices.DeleteFunc(all, func(v volume.Volume) bool { return s.j.leaves(s.key(v.Name)) })
+	all = slices.DeleteFunc(all, func(v volume.Volume) bool { return s.j.leaves(volumeKey(v.Name)) })
 	for i := range all {
 		all[i].Containers = s.staying(all[i].Containers)
 	}
@@ -40,7 +40,7 @@ func (s *Volumes) staying(ids []string) []string {
 
 // Get see List.
 func (s *Volumes) Get(ctx context.Context, name string, size bool) (volume.Volume, error) {
-	if s.j.leaves(s.key(name)) {
+	if s.j.leaves(volumeKey(name)) {
 		return volume.Volume{}, volume.NotFound(name)
 	}
 	v, err := s.Service.Get(ctx, name, size)
@@ -51,12 +51,11 @@ func (s *Volumes) Get(ctx context.Context, name string, size bool) (volume.Volum
 // Create is undone by removing.
 func (s *Volumes) Create(ctx context.Context, spec volume.Spec) (volume.Volume, error) {
 	if spec.Name != "" {
-		if s.j.leaves(s.key(spec.Name)) {
-			return volume.Volume{}, fault.New(fault.Conflict, "create volume %s: the one of that name is removed at the end of this group", spec.Name).
-				WithHint("make it after the group, or under another name")
+		if s.j.leaves(volumeKey(spec.Name)) {
+			return volume.Volume{}, leaving(spec.Name)
 		}
-		if v, err := s.Service.Get(ctx, spec.Name, false); err == nil {
-			return v, nil
+		if v, err := s.Service.Get(ctx, spec.Name, false); !fault.Is(err, fault.NotFound) {
+			return v, err
 		}
 	}
 	v, err := s.Service.Create(ctx, spec)
@@ -70,6 +69,12 @@ func (s *Volumes) Create(ctx context.Context, spec volume.Spec) (volume.Volume, 
 		})
 	}
 	return v, err
+}
+
+// leaving is the error for wanting a volume that is hidden.
+func leaving(name string) error {
+	return fault.New(fault.Conflict, "create volume %s: the one of that name is removed at the end of this group", name).
+		WithHint("make it after the group, or under another name")
 }
 
 // Label is undone by the old labels.
@@ -95,7 +100,13 @@ func (s *Volumes) Remove(ctx context.Context, name string) error {
 	if len(v.Containers) > 0 {
 		return volume.InUse(name, v.Containers)
 	}
-	s.j.leave(s.key(name), func(ctx context.Context) error { return s.Service.Remove(ctx, name) })
+	s.j.leave(volumeKey(name), func(ctx context.Context) error {
+		err := s.Service.Remove(ctx, name)
+		if fault.Is(err, fault.NotFound) {
+			return nil // it went with its container
+		}
+		return err
+	})
 	return nil
 }
 
@@ -130,11 +141,15 @@ func (s *Networks) Remove(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
+	spec, err := n.Remake()
+	if err != nil {
+		return err
+	}
 	if err := s.Service.Remove(ctx, n.Name); err != nil {
 		return err
 	}
 	s.j.add("remove network "+n.Name, func(ctx context.Context) error {
-		_, err := s.Service.Create(ctx, n.Spec())
+		_, err := s.Service.Create(ctx, spec)
 		return err
 	})
 	return nil
