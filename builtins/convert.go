@@ -33,8 +33,8 @@ func Convert(words []string) (string, error) {
 }
 
 // ConvertEnsure is [Convert] for a script that is run more than once: what makes a
-// container with a name, in the background, becomes ensure.container, and pull becomes
-// ensure.image. The first run does the same, and a second one finds nothing to do.
+// container with a name, in the background, becomes ensure.container, and pull, network
+// create and volume create become ensure.image, network and volume. The first run does the same, and a second one finds nothing to do.
 func ConvertEnsure(words []string) (string, error) {
 	v, p, err := parseWords(words)
 	if err != nil {
@@ -48,6 +48,12 @@ func ConvertEnsure(words []string) (string, error) {
 	case *CreateOptions:
 		if p.Name != "" && !p.Rm {
 			return EnsureContainer.call(reflect.ValueOf(&ensureContainerParams{CreateOptions: *p, State: "created", Recreate: true})), nil
+		}
+	case *networkCreateParams:
+		return EnsureNetwork.call(reflect.ValueOf(&ensureNetworkParams{NetworkOptions: p.NetworkOptions, Recreate: true})), nil
+	case *volumeCreateParams:
+		if p.Volume != "" && p.Driver == localDriver {
+			return EnsureVolume.call(reflect.ValueOf(&ensureVolumeParams{Volume: p.Volume, Label: p.Label})), nil
 		}
 	}
 	if v == Pull && len(v.given(p)) == 1 {

@@ -78,7 +78,7 @@ print(ensure.network("front").changed)`,
 }, ensureNetwork, showChange[ensureNetworkParams])
 
 func ensureNetwork(call *Call, p *ensureNetworkParams) (none Change, err error) {
-	spec, err := p.spec()
+	spec, err := p.spec(call)
 	if err != nil {
 		return none, err
 	}

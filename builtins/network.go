@@ -44,8 +44,8 @@ type NetworkOptions struct {
 	Scope      NotBuilt `flag:"scope" doc:"Control the network's scope"`
 }
 
-// spec is the request, held to the rules that need no engine.
-func (o *NetworkOptions) spec() (network.Spec, error) {
+// spec is the request, held to the rules that need no engine, and to those of a sandbox.
+func (o *NetworkOptions) spec(call *Call) (network.Spec, error) {
 	spec := network.Spec{
 		Name: o.Network, Driver: o.Driver, Internal: o.Internal, NoIPv4: !o.IPv4, IPv6: o.IPv6,
 	}
@@ -67,7 +67,10 @@ func (o *NetworkOptions) spec() (network.Spec, error) {
 	if err != nil {
 		return spec, err
 	}
-	return spec, spec.Check()
+	if err := spec.Check(); err != nil {
+		return spec, err
+	}
+	return spec, sandboxedNetwork(call, spec)
 }
 
 // commas splits what docker's flags of the type strings take several in.
@@ -90,7 +93,7 @@ var CreateNetwork = Define(Verb{
 	Effect:  Writes,
 	Example: `print(network.create("front", subnet = ["10.5.0.0/24"]).subnets[0].gateway)`,
 }, func(call *Call, p *networkCreateParams) (network.Network, error) {
-	spec, err := p.spec()
+	spec, err := p.spec(call)
 	if err != nil {
 		return network.Network{}, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"nsh/lang"
 	"nsh/runtime/container"
+	"nsh/runtime/network"
 )
 
 // A sandbox gives containers, and no host. What gives a container the host, or has
@@ -116,6 +117,14 @@ func hostNeeds(call *Call, s container.Spec, mounts []container.Mount) error {
 		}
 	}
 	return nil
+}
+
+// sandboxedNetwork asks for the host where a network is one of its interfaces.
+func sandboxedNetwork(call *Call, s network.Spec) error {
+	if s.Driver == "bridge" {
+		return nil
+	}
+	return lang.Require(call.Context, lang.HostNet, call.Verb.scriptName(), "")
 }
 
 func hostNetwork(s container.Spec) bool {

@@ -290,6 +290,10 @@ var networkPromises = []promise{
 		n := s.connect(network.Spec{Name: "front"})
 		c := s.start(s.on(n.ID[:12]))
 		is(s, "the network", c.Networks[0].Network, "front")
+		// But for the host's: who grants that, or not, goes by the name.
+		host := s.create(s.on(network.ID("host")))
+		_, err := s.Containers.Start(s.ctx, host.ID, nil)
+		s.refuses(err, fault.NotFound, "network "+network.ID("host")+" not found")
 	}},
 	{"that is not there keeps a container from starting", func(s *suite) {
 		c := s.create(s.on("nope"))

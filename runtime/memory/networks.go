@@ -114,7 +114,8 @@ func (s *Networks) members(name string) []network.Member {
 func (s *Networks) resolve(refs []string) []string {
 	out := slices.Clone(refs)
 	for i, ref := range out {
-		if n, err := network.Find(s.all(false), ref); err == nil {
+		// The host's network has one name alone: what looks at a request for it looks for that.
+		if n, err := network.Find(s.all(false), ref); err == nil && n.Driver != "host" && n.Driver != "null" {
 			out[i] = n.Name
 		}
 	}

@@ -47,7 +47,8 @@ func (c *CNI) Resolve(namespace, ref string) string {
 	if _, ok := c.find(namespace, ref); ok {
 		return ref
 	}
-	if n, err := Find(c.List(namespace), ref); err == nil {
+	// The host's network has one name alone: what looks at a request for it looks for that.
+	if n, err := Find(c.List(namespace), ref); err == nil && n.Driver != "host" && n.Driver != "null" {
 		return n.Name
 	}
 	return ref
