@@ -52,9 +52,12 @@ var stop = []promise{
 	}},
 	{"kills after the container's own timeout", func(s *suite) {
 		one := 1
-		spec := s.spec("sleep", "1000") // the main process has no handler: SIGTERM does nothing
+		// The main process has no handler: SIGTERM does nothing. Right after the start it
+		// may still be runc's, which has one.
+		spec := s.spec("sh", "-c", "echo ready; exec sleep 1000")
 		spec.StopTimeout = &one
 		c := s.start(spec)
+		s.says(c.ID, "ready\n")
 		at := time.Now()
 		s.ok(s.Containers.Stop(s.ctx, c.ID, container.StopOptions{}))
 		if took := time.Since(at); took < 900*time.Millisecond || took > 9*time.Second {
