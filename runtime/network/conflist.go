@@ -463,6 +463,18 @@ func (c *CNI) freeSubnet() (netip.Prefix, error) {
 		WithHint("choose one with --subnet, for the default network with --bridge-ip, or bridge_ip in nerdctl.toml")
 }
 
+// dump asks again when the list changed while the kernel told it (netlink(7),
+// NLM_F_DUMP_INTR), as it does where containers come and go. What is told after many
+// times is better than nothing.
+func dump[T any](list func() ([]T, error)) (out []T, err error) {
+	for range 20 {
+		if out, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
 func (c *CNI) usedSubnets() ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	add := func(n *net.IPNet) {
@@ -479,7 +491,7 @@ func (c *CNI) usedSubnets() ([]netip.Prefix, error) {
 	if l, err := netlink.LinkByName(defaultBridge); err == nil {
 		own = l.Attrs().Index
 	}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
+	addrs, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_V4) })
 	if err != nil {
 		return nil, fault.Wrap(err, "list the addresses of", "the host")
 	}
@@ -488,7 +500,9 @@ func (c *CNI) usedSubnets() ([]netip.Prefix, error) {
 			add(a.IPNet)
 		}
 	}
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: 0}, netlink.RT_FILTER_TABLE)
+	routes, err := dump(func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: 0}, netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return nil, fault.Wrap(err, "list the routes of", "the host")
 	}

@@ -240,11 +240,7 @@ func (c *CNI) removeLeases(n Network) {
 // which no DEL does. One that is not there is no error.
 func removeBridge(ctx context.Context, name string) error {
 	if l, err := netlink.LinkByName(name); err == nil && l.Type() == "bridge" {
-		links, err := netlink.LinkList()
-		if err != nil {
-			return err
-		}
-		if slices.ContainsFunc(links, func(o netlink.Link) bool { return o.Attrs().MasterIndex == l.Attrs().Index }) {
+		if ports, _ := os.ReadDir(filepath.Join("/sys/class/net", name, "brif")); len(ports) > 0 {
 			return nil // somebody else's, who has put something on it
 		}
 		if err := netlink.LinkDel(l); err != nil {
