@@ -369,11 +369,12 @@ func stty(p *pane) string {
 	p.Helper()
 	p.key("C-l")
 	p.types("!stty -a")
+	var s string // what was looked at: a second look may come while the line is drawn
 	p.until("stty", func() bool {
-		s := strings.TrimRight(p.screen(), " \n")
+		s = strings.TrimRight(p.screen(), " \n")
 		return strings.Contains(s, "echoke") && strings.HasSuffix(s, "nsh>")
 	})
-	lines := strings.Split(p.screen(), "\n")
+	lines := strings.Split(s, "\n")
 	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "nsh>") }), "\n")
 }
 
